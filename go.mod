@@ -1,0 +1,3 @@
+module homemail
+
+go 1.26.4
