@@ -1,0 +1,307 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// A field ties a setting's name in the file to its place in a Config.
+type field struct {
+	name  string
+	to    any // *string, *int, *Size or *[]string
+	check func() error
+}
+
+// fields is the one list of all settings, in the order of the example file.
+func (c *Config) fields() []field {
+	l, n := &c.Listen, &c.Connections
+	fs := []field{
+		text("host_name", &c.HostName, optional(checkHost)),
+		text("data", &c.Data, checkPath),
+		text("separator", &c.Separator, checkSeparator),
+	}
+	for _, d := range c.doors() {
+		fs = append(fs, field{"listen." + d.name, d.to, func() error { return checkAddresses(*d.to) }})
+	}
+	return append(fs,
+		field{"listen.lan_only", &l.LANOnly, func() error { return checkDoors(l.LANOnly, c.doors()) }},
+		text("tls.cert", &c.TLS.Cert, optional(checkPath)),
+		text("tls.key", &c.TLS.Key, optional(checkPath)),
+		// RFC 5321 §4.5.3.1.7 asks for 64K at least; a part is never held whole, but 1 GiB of mail is a mistake.
+		size("limits.message_size", &c.Limits.MessageSize, 64*KiB, GiB),
+		number("limits.recipients", &c.Limits.Recipients, 1, 10000),
+		number("limits.unknown_recipients_per_hour", &c.Limits.UnknownRecipientsPerHour, 1, 1e6),
+		number("limits.submissions_per_hour", &c.Limits.SubmissionsPerHour, 1, 1e6),
+		number("limits.submissions_per_day", &c.Limits.SubmissionsPerDay, 1, 1e7),
+		number("connections.smtp", &n.SMTP, 1, 1e5),
+		number("connections.smtp_per_ip", &n.SMTPPerIP, 1, 1e5),
+		number("connections.imap", &n.IMAP, 1, 1e5),
+		number("connections.imap_per_ip", &n.IMAPPerIP, 1, 1e5),
+		number("connections.pop3", &n.POP3, 1, 1e5),
+		number("connections.pop3_per_ip", &n.POP3PerIP, 1, 1e5),
+		number("connections.new_per_second", &n.NewPerSecond, 1, 1e6),
+		number("connections.new_at_once", &n.NewAtOnce, 1, 1e6),
+		size("store.reserve", &c.Store.Reserve, 0, maxSize),
+		number("store.maintenance_hour", &c.Store.MaintenanceHour, 0, 23),
+		text("log.level", &c.Log.Level, oneOf("debug", "info", "warn", "error")),
+		text("log.format", &c.Log.Format, oneOf("text", "json")),
+	)
+}
+
+// A door is a list of addresses and its name in the file.
+type door struct {
+	name string
+	to   *[]string
+}
+
+func (c *Config) doors() []door {
+	l := &c.Listen
+	return []door{
+		{"smtp", &l.SMTP}, {"submission", &l.Submission}, {"submissions", &l.Submissions},
+		{"imap", &l.IMAP}, {"imaps", &l.IMAPS}, {"pop3", &l.POP3}, {"pop3s", &l.POP3S},
+		{"status", &l.Status},
+	}
+}
+
+// Validate reports every value that cannot be used, each with its place and
+// with what would be right.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range c.fields() {
+		if err := f.check(); err != nil {
+			errs = append(errs, c.at(f.name, err))
+		}
+	}
+	return errors.Join(append(errs, c.validateTogether()...)...)
+}
+
+// validateTogether checks what depends on more than one setting.
+func (c Config) validateTogether() (errs []error) {
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		name := "tls.cert"
+		if c.TLS.Cert == "" {
+			name = "tls.key"
+		}
+		errs = append(errs, c.at(name, errors.New("a certificate and its key belong together; set both tls.cert and tls.key, or neither")))
+	}
+	if c.Limits.SubmissionsPerDay < c.Limits.SubmissionsPerHour {
+		errs = append(errs, c.at("limits.submissions_per_day", errors.New("is less than limits.submissions_per_hour; right is the same or more")))
+	}
+	taken := map[string]string{}
+	for _, d := range c.doors() {
+		for _, a := range *d.to {
+			if first := taken[a]; first != "" {
+				errs = append(errs, c.at("listen."+d.name, fmt.Errorf("%q is taken by listen.%s already; right is a different address or port", a, first)))
+			}
+			if !strings.HasSuffix(a, ":0") { // any free port
+				taken[a] = d.name
+			}
+		}
+	}
+	return errs
+}
+
+// at puts before an error where the setting was written.
+func (c Config) at(name string, err error) error {
+	if line, ok := c.lines[name]; ok {
+		return fmt.Errorf("%s:%d: %s: %w", c.file, line, name, err)
+	}
+	if flag, ok := c.flags[name]; ok {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// set puts a value that the TOML decoder made into its place.
+func (f field) set(v any) error {
+	switch to := f.to.(type) {
+	case *string:
+		s, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("is %s; right is text in quotes: \"...\"", kind(v))
+		}
+		*to = s
+	case *int:
+		n, ok := v.(int64)
+		if !ok || int64(int(n)) != n {
+			return fmt.Errorf("is %s; right is a whole number without quotes", kind(v))
+		}
+		*to = int(n)
+	case *Size:
+		return setSize(to, v)
+	case *[]string:
+		return setList(to, v)
+	}
+	return nil
+}
+
+func setSize(to *Size, v any) (err error) {
+	switch v := v.(type) {
+	case string:
+		*to, err = ParseSize(v)
+	case int64:
+		*to = Size(v)
+	default:
+		err = fmt.Errorf(`is %s; right is a size in quotes: "50 MiB"`, kind(v))
+	}
+	return err
+}
+
+func setList(to *[]string, v any) error {
+	in, ok := v.([]any)
+	if !ok {
+		return fmt.Errorf(`is %s; right is a list in brackets, each in quotes: ["...", "..."]`, kind(v))
+	}
+	list := make([]string, len(in))
+	for i, e := range in {
+		if list[i], ok = e.(string); !ok {
+			return fmt.Errorf("has %s in its list; right is text in quotes", kind(e))
+		}
+	}
+	*to = list
+	return nil
+}
+
+// kind names a decoded value's type in an owner's words.
+func kind(v any) string {
+	switch v.(type) {
+	case string:
+		return "text"
+	case int64, float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any, []map[string]any:
+		return "a section"
+	}
+	return "a date"
+}
+
+// literal writes a value as the file would have it.
+func literal(v any) string {
+	switch v := v.(type) {
+	case *string:
+		return strconv.Quote(*v)
+	case *Size:
+		return strconv.Quote(v.String())
+	case *[]string:
+		quoted := make([]string, len(*v))
+		for i, s := range *v {
+			quoted[i] = strconv.Quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	case *int:
+		return strconv.Itoa(*v)
+	}
+	return ""
+}
+
+func text(name string, to *string, check func(string) error) field {
+	return field{name, to, func() error { return check(*to) }}
+}
+
+func number(name string, to *int, low, high int) field {
+	return field{name, to, func() error {
+		if *to < low || *to > high {
+			return fmt.Errorf("is %d; right is a number from %d to %d", *to, low, high)
+		}
+		return nil
+	}}
+}
+
+func size(name string, to *Size, low, high Size) field {
+	return field{name, to, func() error {
+		if *to < low || *to > high {
+			return fmt.Errorf("is %v; right is a size from %v to %v", *to, low, high)
+		}
+		return nil
+	}}
+}
+
+func optional(check func(string) error) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return check(s)
+	}
+}
+
+func oneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if !slices.Contains(words, s) {
+			return fmt.Errorf("is %q; right is one of %s", s, strings.Join(words, ", "))
+		}
+		return nil
+	}
+}
+
+// checkHost takes a name of letters, digits and hyphens, RFC 1123 §2.1.
+func checkHost(s string) error {
+	wrong := fmt.Errorf(`%q is not a host name; right would be "mail.example.org"`, s)
+	if len(s) > 253 {
+		return wrong
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return wrong
+		}
+		for _, r := range label {
+			if r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)) {
+				return wrong
+			}
+		}
+	}
+	return nil
+}
+
+func checkPath(s string) error {
+	if !filepath.IsAbs(s) || !printable(s) {
+		return fmt.Errorf("is %q; right is a whole path that begins with /", s)
+	}
+	return nil
+}
+
+// checkSeparator takes one character that RFC 5321 §4.1.2 allows in a name and
+// that people do not have in theirs. Empty turns plus addressing off.
+func checkSeparator(s string) error {
+	if len(s) > 1 || !strings.Contains("+=-_#", s) {
+		return fmt.Errorf(`is %q; right is one of + = - _ #, or "" for none`, s)
+	}
+	return nil
+}
+
+func checkAddresses(addrs []string) error {
+	for _, a := range addrs {
+		host, port, err := net.SplitHostPort(a)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strconv.FormatUint(n, 10) != port {
+			return fmt.Errorf(`%q is not an address to listen on; right would be ":993", "192.168.1.2:993" or "[::1]:993"`, a)
+		}
+		if _, err := netip.ParseAddr(host); err != nil && host != "" && checkHost(host) != nil || !printable(host) {
+			return fmt.Errorf("%q: %q is neither an IP address nor a host name", a, host)
+		}
+	}
+	return nil
+}
+
+func checkDoors(names []string, doors []door) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(doors, func(d door) bool { return d.name == name }) {
+			return fmt.Errorf("there is no door %q; right are smtp, submission, submissions, imap, imaps, pop3, pop3s, status", name)
+		}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
