@@ -1,0 +1,139 @@
+package signin
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The back-off of sign-ins that fail.
+const (
+	failures   = 5                // this many
+	failWindow = 10 * time.Minute // in so long
+	firstBan   = 15 * time.Minute // shut an address out for so long,
+	longestBan = 24 * time.Hour   // twice as long each time, up to this;
+	forgetBan  = 24 * time.Hour   // and a day later the first time is again the first.
+	nearBan    = time.Minute      // the most for the house's own network, where it is a typing error
+
+	accountFree  = 10               // failures of an account in failWindow that slow nobody
+	accountDelay = time.Second      // for each further one, to addresses we do not know
+	longestDelay = 10 * time.Second // never more: nobody can lock somebody else out
+	knownAddrs   = 8                // remembered addresses of an account
+
+	remembered = 10_000 // addresses, and as many accounts: some 3 MB at most
+)
+
+// A limiter remembers failures by address and by account. It forgets what was
+// not used for longest. Its clock is time.Now's monotonic one.
+type limiter struct {
+	mu       sync.Mutex
+	addrs    *lru[netip.Prefix, addrState]
+	accounts *lru[string, accountState]
+}
+
+type addrState struct {
+	failed  [failures]time.Time // the latest, oldest first
+	until   time.Time           // shut out
+	bans    int                 // one after another
+	refused int                 // attempts during the ban
+}
+
+type accountState struct {
+	failed int
+	last   time.Time
+	known  []netip.Prefix // where sign-ins were right, latest last
+}
+
+func newLimiter() *limiter {
+	return &limiter{addrs: newLRU[netip.Prefix, addrState](remembered), accounts: newLRU[string, accountState](remembered)}
+}
+
+// network is what counts as one address: a v6 household has a /64.
+func network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // the zero Prefix for no address: one bucket for those
+	return p
+}
+
+// near reports whether a is of the house's own network.
+func near(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
+}
+
+// wait says for how long a is still shut out.
+func (l *limiter) wait(a netip.Addr) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.addrs.peek(network(a))
+	if s == nil {
+		return 0
+	}
+	left := time.Until(s.until)
+	if left > 0 {
+		s.refused++
+	}
+	return max(left, 0)
+}
+
+// delay says how long a sign-in to account from a has to be held up.
+func (l *limiter) delay(a netip.Addr, account string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.accounts.peek(account)
+	if s == nil || time.Since(s.last) > failWindow || slices.Contains(s.known, network(a)) {
+		return 0
+	}
+	return min(max(time.Duration(s.failed-accountFree), 0)*accountDelay, longestDelay)
+}
+
+// failure counts one, and returns for how long a is shut out from now on (0:
+// not at all) and how many attempts were refused during the ban before.
+func (l *limiter) failure(a netip.Addr, account string) (ban time.Duration, refused int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+
+	who := l.accounts.get(account)
+	if now.Sub(who.last) > failWindow {
+		who.failed = 0
+	}
+	who.failed, who.last = who.failed+1, now
+
+	s := l.addrs.get(network(a))
+	copy(s.failed[:], s.failed[1:])
+	s.failed[failures-1] = now
+	if s.failed[0].IsZero() || now.Sub(s.failed[0]) > failWindow {
+		return 0, 0
+	}
+	if now.Sub(s.until) > forgetBan {
+		s.bans = 0
+	}
+	ban = min(firstBan<<min(s.bans, 10), longestBan)
+	if near(a) {
+		ban = nearBan
+	}
+	refused = s.refused
+	*s = addrState{until: now.Add(ban), bans: s.bans + 1}
+	return ban, refused
+}
+
+// success forgets the failures of a, and remembers it as one of account's.
+func (l *limiter) success(a netip.Addr, account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := network(a)
+	l.addrs.remove(n)
+	s := l.accounts.get(account)
+	if i := slices.Index(s.known, n); i >= 0 {
+		s.known = slices.Delete(s.known, i, i+1)
+	} else if len(s.known) == knownAddrs {
+		s.known = slices.Delete(s.known, 0, 1)
+	}
+	s.known = append(s.known, n)
+}
