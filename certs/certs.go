@@ -1,0 +1,141 @@
+// Package certs has the certificate that every door shows: the owner's PEM
+// files, or one that it makes and signs itself at the first start. It listens
+// on nothing and asks nobody for a certificate.
+package certs
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say where certificates are. Without Cert and Key a self-signed pair
+// is kept in Dir.
+type Options struct {
+	Dir       string // the data directory; pairs of ours are in its tls/
+	Host      string // the name that a certificate of ours is made for
+	Cert, Key string // PEM files of the owner
+	Log       *slog.Logger
+}
+
+// A Source holds the certificate in force. It is safe for concurrent use.
+type Source struct {
+	files pair
+	log   *slog.Logger
+	now   atomic.Pointer[tls.Certificate]
+
+	mu     sync.Mutex // held while the files are looked at
+	looked time.Time
+	seen   string // state of the files when they were last read, good or bad
+}
+
+const lookEvery = 10 * time.Second // between looks at the owner's files
+
+// Open reads the certificate, after making one if there is none. A pair that
+// cannot be used is an error.
+func Open(o Options) (*Source, error) {
+	s := &Source{files: pair{o.Cert, o.Key, othersMayNot}, log: o.Log}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if o.Host == "" {
+		o.Host = "localhost"
+	}
+	if o.Cert == "" {
+		dir := filepath.Join(o.Dir, "tls")
+		s.files = pair{filepath.Join(dir, "self-signed.crt"), filepath.Join(dir, "self-signed.key"), onlyOwnerMay}
+		if err := s.files.ensure(o.Host, s.log); err != nil {
+			return nil, err
+		}
+	}
+	s.looked, s.seen = time.Now(), s.files.state()
+	c, err := s.files.load()
+	if err != nil {
+		return nil, err
+	}
+	s.use(c)
+	return s, nil
+}
+
+// TLSConfig is what every door serves by; see RFC 9325 for the choices. The
+// caller may change it.
+func (s *Source) TLSConfig() *tls.Config {
+	return &tls.Config{
+		GetCertificate: s.get,
+		MinVersion:     tls.VersionTLS12,
+		// Of TLS 1.2 only what has forward secrecy and authenticated encryption,
+		// RFC 9325 §4.2. TLS 1.3 has nothing else, and Go takes no choice there.
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
+	}
+}
+
+// Leaf is the certificate in force, without its chain.
+func (s *Source) Leaf() *x509.Certificate { return s.now.Load().Leaf }
+
+// Fingerprint is the SHA-256 of the certificate in force, in hex: what a mail
+// program shows when it asks whether to trust it.
+func (s *Source) Fingerprint() string {
+	sum := sha256.Sum256(s.Leaf().Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// Reload reads the files again if they have changed. A pair that cannot be
+// used leaves the old one in force.
+func (s *Source) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.look()
+}
+
+// get answers a handshake. New files of the owner are taken up here, so that
+// nothing has to run beside the doors.
+func (s *Source) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.mu.TryLock() { // else somebody is looking: the old one will do
+		if time.Since(s.looked) >= lookEvery {
+			_ = s.look() // is logged
+		}
+		s.mu.Unlock()
+	}
+	return s.now.Load(), nil
+}
+
+func (s *Source) look() error {
+	s.looked = time.Now()
+	state := s.files.state()
+	if state == s.seen {
+		return nil
+	}
+	s.seen = state
+	c, err := s.files.load()
+	if err != nil {
+		err = fmt.Errorf("the new certificate cannot be used, the old one stays: %w", err)
+		s.log.Error(err.Error())
+		return err
+	}
+	s.use(c)
+	return nil
+}
+
+func (s *Source) use(c *tls.Certificate) {
+	s.now.Store(c)
+	s.log.Info("certificate in force", "file", s.files.cert, "names", c.Leaf.DNSNames,
+		"expires", c.Leaf.NotAfter, "sha256", s.Fingerprint())
+	if time.Now().After(c.Leaf.NotAfter) { // an expired one still keeps strangers from reading along
+		s.log.Warn("the certificate has expired; mail programs will complain until there is a new one", "file", s.files.cert)
+	}
+}
