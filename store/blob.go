@@ -1,0 +1,360 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"homemail/mail"
+	"homemail/mail/message"
+)
+
+// chunkSize is how much of a body one row holds: a partial fetch of a large
+// message reads little, and nothing large is ever in memory.
+const chunkSize = 256 << 10
+
+// A Spool takes the bytes of a message that is coming in. It reads its
+// structure, takes its hash, and keeps at most one chunk in memory.
+type Spool struct {
+	s         *Store
+	hash      hash.Hash
+	parser    *message.Parser
+	structure *message.Structure
+	chunk     []byte
+	size      int64
+	id        mail.BlobID // of the chunks written ahead, 0 if there are none
+	chunks    uint32
+	err       error
+	ended     bool
+}
+
+// NewSpool starts a message. Its Discard must be called in the end.
+func (s *Store) NewSpool() *Spool {
+	s.receiving.Add(1)
+	return &Spool{s: s, hash: sha256.New(), parser: message.NewParser()}
+}
+
+// Write takes the next bytes. After an error it takes no more.
+func (sp *Spool) Write(p []byte) (int, error) {
+	if sp.err != nil {
+		return 0, sp.err
+	}
+	sp.hash.Write(p)
+	sp.parser.Write(p)
+	sp.size += int64(len(p))
+	for rest := p; len(rest) > 0; {
+		n := min(chunkSize-len(sp.chunk), len(rest))
+		sp.chunk = append(sp.chunk, rest[:n]...)
+		rest = rest[n:]
+		if len(sp.chunk) == chunkSize {
+			if sp.err = sp.writeAhead(); sp.err != nil {
+				return len(p) - len(rest), sp.err
+			}
+		}
+	}
+	return len(p), nil
+}
+
+// writeAhead puts a full chunk into the store, where a sweep would find it
+// should the message never be delivered. It is not waited for: the commit
+// that delivers the message flushes it too.
+func (sp *Spool) writeAhead() error {
+	if err := sp.s.Room(chunkSize); err != nil {
+		return err
+	}
+	if sp.id == 0 {
+		sp.id = sp.s.newBlob()
+	}
+	id, n, b := sp.id, sp.chunks, sp.chunk
+	err := sp.s.submit(&request{need: toGrow, lazy: true, fn: func(t *tx) error {
+		if n == 0 {
+			t.put(stagedKey(id), nil)
+		}
+		t.put(chunkKey(id, n), b)
+		return nil
+	}})
+	sp.s.space.wrote(2 * chunkSize)
+	sp.chunks++
+	sp.chunk = sp.chunk[:0]
+	return err
+}
+
+// Size is the number of bytes written so far.
+func (sp *Spool) Size() int64 { return sp.size }
+
+// Structure ends the writing and tells what the message looks like.
+func (sp *Spool) Structure() *message.Structure {
+	if sp.structure == nil {
+		sp.structure = sp.parser.Structure()
+	}
+	return sp.structure
+}
+
+// Discard frees what was not delivered. It may be called again, and after
+// Deliver.
+func (sp *Spool) Discard() {
+	if sp.ended {
+		return
+	}
+	sp.end()
+	if sp.id == 0 {
+		return
+	}
+	id, chunks := sp.id, sp.chunks
+	err := sp.s.submit(&request{need: toShrink, lazy: true, fn: func(t *tx) error {
+		t.dropChunks(id, chunks)
+		t.del(stagedKey(id))
+		return nil
+	}})
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrBroken) {
+		sp.s.log.Warn("bytes of a refused message stay until the next start", "blob", id, "err", err)
+	}
+}
+
+func (sp *Spool) end() {
+	sp.ended = true
+	sp.chunk = nil
+	sp.s.receiving.Add(-1)
+}
+
+func chunksOf(size int64) uint32 { return uint32((size + chunkSize - 1) / chunkSize) }
+
+func (t *tx) dropChunks(id mail.BlobID, chunks uint32) {
+	for n := range chunks {
+		t.del(chunkKey(id, n))
+	}
+}
+
+// A blob is what a blob row says.
+type blob struct {
+	id   mail.BlobID
+	size int64
+}
+
+func decodeBlob(v []byte) (b blob, err error) {
+	d := decoder{rest: v}
+	b.id, b.size = mail.BlobID(d.uint()), int64(d.uint())
+	return b, d.err
+}
+
+// putBlob makes the spooled bytes a blob. If the store has the same bytes
+// already they are used, and what was written ahead is dropped.
+func (t *tx) putBlob(sp *Spool, sum [32]byte) (mail.BlobID, error) {
+	key := blobKey(sum)
+	v, err := t.get(key)
+	if err == nil {
+		b, err := decodeBlob(v)
+		if err != nil || b.size != sp.size {
+			return 0, errors.Join(err, wrong("blob %s has another size", b.id))
+		}
+		if sp.id != 0 {
+			t.dropChunks(sp.id, sp.chunks)
+			t.del(stagedKey(sp.id))
+		}
+		return b.id, nil
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return 0, err
+	}
+	id := sp.id
+	if id == 0 {
+		id = t.store.newBlob()
+	} else {
+		t.del(stagedKey(id))
+	}
+	if len(sp.chunk) > 0 {
+		t.put(chunkKey(id, sp.chunks), sp.chunk)
+	}
+	e := encoder{}
+	e.uint(uint64(id))
+	e.uint(uint64(sp.size))
+	t.put(key, e)
+	return id, nil
+}
+
+// dropUnreferenced removes blobs that no message refers to any more.
+func (t *tx) dropUnreferenced(list map[mail.BlobID]droppedBlob) error {
+	for id, b := range list {
+		used, err := t.referenced(id)
+		if err != nil {
+			return err
+		}
+		if !used {
+			t.del(blobKey(b.hash))
+			t.dropChunks(id, chunksOf(b.size))
+			t.freed += b.size
+		}
+	}
+	return nil
+}
+
+type droppedBlob struct {
+	hash [32]byte
+	size int64
+}
+
+// referenced reports whether a message refers to a blob.
+func (t *tx) referenced(id mail.BlobID) (found bool, err error) {
+	prefix := k(tReference).blob(id)
+	err = t.snapshot.keys(prefix, nil, func(key []byte) (bool, error) {
+		v, changed := t.lookup(key)
+		found = !changed || v != nil
+		return !found, nil
+	})
+	if found || err != nil {
+		return found, err
+	}
+	for _, c := range []*changes{t.batch, &t.own} {
+		for _, key := range c.references[id] {
+			if v, _ := t.lookup(key); v != nil {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// sweepStaged removes what messages left that were never delivered.
+func (s *Store) sweepStaged() error {
+	var staged []mail.BlobID
+	err := s.view(func(r reader) error {
+		return r.keys([]byte{tStaged}, nil, func(key []byte) (bool, error) {
+			staged = append(staged, mail.BlobID(parse(key).u64()))
+			return true, nil
+		})
+	})
+	if err != nil || len(staged) == 0 {
+		return err
+	}
+	b := &changes{}
+	err = s.view(func(r reader) error {
+		for _, id := range staged {
+			b.set(stagedKey(id), nil)
+			err := r.keys(k(tChunk).blob(id), nil, func(key []byte) (bool, error) {
+				b.set(append([]byte{}, key...), nil)
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.log.Info("removed messages that were never received whole", "count", len(staged))
+	return s.write(b, true)
+}
+
+// A Body reads a message's bytes: its prefix, then its blob. It holds one
+// chunk in memory.
+type Body struct {
+	a      *Account
+	m      *Message
+	at     int64
+	chunk  []byte
+	number uint32
+}
+
+// Body returns the bytes of a message. Reading it fails with ErrCorrupt if
+// they are damaged, and with ErrNotFound if the message was expunged meanwhile.
+func (a *Account) Body(m *Message) *Body { return &Body{a: a, m: m} }
+
+// Read reads on.
+func (b *Body) Read(p []byte) (int, error) {
+	n, err := b.ReadAt(p, b.at)
+	b.at += int64(n)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// Seek sets where the next Read starts.
+func (b *Body) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.at
+	case io.SeekEnd:
+		offset += b.m.Size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("%w: a place before the message", ErrInvalid)
+	}
+	b.at = offset
+	return offset, nil
+}
+
+// ReadAt reads at an offset. It is not safe for concurrent use.
+func (b *Body) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		part, err := b.from(off + int64(n))
+		if err != nil {
+			return n, err
+		}
+		n += copy(p[n:], part)
+	}
+	return n, nil
+}
+
+// WriteTo writes what is left, chunk by chunk.
+func (b *Body) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		part, err := b.from(b.at)
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		k, err := w.Write(part)
+		n += int64(k)
+		b.at += int64(k)
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// from returns the bytes in memory from an offset on, at least one.
+func (b *Body) from(off int64) ([]byte, error) {
+	if off >= b.m.Size {
+		return nil, io.EOF
+	}
+	if off < int64(len(b.m.Prefix)) {
+		return b.m.Prefix[off:], nil
+	}
+	off -= int64(len(b.m.Prefix))
+	n := uint32(off / chunkSize)
+	if b.chunk == nil || b.number != n {
+		if err := b.load(n); err != nil {
+			return nil, err
+		}
+	}
+	return b.chunk[off%chunkSize:], nil
+}
+
+func (b *Body) load(n uint32) error {
+	b.chunk = nil
+	err := b.a.s.view(func(r reader) error {
+		v, err := r.get(chunkKey(b.m.Blob, n))
+		if errors.Is(err, ErrNotFound) {
+			if _, err := r.get(referenceKey(b.m.Blob, b.a.ID, b.m.Mailbox, b.m.UID)); errors.Is(err, ErrNotFound) {
+				return fmt.Errorf("message %d: %w", b.m.UID, ErrNotFound)
+			}
+			return wrong("chunk %d of blob %s is missing", n, b.m.Blob)
+		}
+		if err != nil {
+			return err
+		}
+		if size := b.m.BlobSize - int64(n)*chunkSize; int64(len(v)) != min(size, chunkSize) {
+			return wrong("chunk %d of blob %s has %d bytes", n, b.m.Blob, len(v))
+		}
+		b.chunk, b.number = v, n
+		return nil
+	})
+	return err
+}
