@@ -1,0 +1,33 @@
+# make run    a whole mail server with two people and some mail, for trying out
+# make test   everything that has to hold, as .ci/run does it
+# make fuzz   every fuzz target for FUZZTIME
+# make bench  Go's benchmarks
+# make lint   gofmt, vet and staticcheck
+
+FUZZTIME    ?= 20s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+.PHONY: run test fuzz bench lint
+
+run:
+	go run ./cmd/homemail try
+
+test:
+	@.ci/stage lint $(MAKE) --no-print-directory lint
+	@.ci/stage tools .ci/tools
+	@.ci/stage packages go test -race ./...
+	@.ci/stage whole env HOMEMAIL_TOOLS=1 go test -count=1 -timeout 30m ./test/...
+
+fuzz:
+	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | while IFS=: read -r file func; do \
+		.ci/stage "$${func#func }" go test -run '^$$' -fuzz "^$${func#func }\$$" \
+			-fuzztime $(FUZZTIME) -fuzzminimizetime 200x "$$(dirname "$$file")" || exit; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint:
+	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
