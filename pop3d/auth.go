@@ -165,6 +165,9 @@ func (c *conn) open(s *signin.Session) error {
 		c.s.o.Log.Error("cannot open the maildrop", "address", s.Address, "err", err)
 		return refusal("[SYS/TEMP] the mailbox cannot be read just now")
 	}
+	if drop.damage != nil {
+		c.s.o.Log.Error("the maildrop is shown without damaged messages", "address", s.Address, "err", drop.damage)
+	}
 	c.session, c.drop = s, drop
 	c.s.stats.Sessions.Add(1)
 	go func() {

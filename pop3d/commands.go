@@ -76,6 +76,9 @@ func (c *conn) doQuit(string) error {
 			c.quit = true // RFC 1939 §6: the connection ends whatever became of it
 			return refusal("[SYS/TEMP] some deleted messages not removed")
 		}
+		if err := c.drop.expireTaken(); err != nil { // not the client's deletions: next time, then
+			c.s.o.Log.Error("cannot remove old messages", "door", "pop3", "address", c.session.Address, "err", err)
+		}
 		c.s.stats.Deleted.Add(int64(c.drop.removed))
 	}
 	c.quit = true

@@ -1,10 +1,7 @@
 package pop3d
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -33,9 +30,10 @@ type maildrop struct {
 	keepDays int
 	messages []entry
 	taken    []mail.UID // fetched or deleted in an earlier session
+	damage   error      // not nil: some messages could not be listed
 
-	next    int              // the place after the one read last
-	records []*store.Message // read ahead, of the places from next on
+	next    int              // the place after the one asked for last
+	records []*store.Message // read ahead, by UID
 
 	retrieved, removed int
 	octets             int64
@@ -58,10 +56,10 @@ func openMaildrop(a *store.Account) (*maildrop, error) {
 		return nil, err
 	}
 	entries, err := a.Entries(mbox.ID)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrCorrupt) { // some rows are damaged: the others are mail
 		return nil, err
 	}
-	d := &maildrop{account: a, mailbox: mbox, keepDays: p.KeepDays, messages: make([]entry, 0, len(entries))}
+	d := &maildrop{damage: err, account: a, mailbox: mbox, keepDays: p.KeepDays, messages: make([]entry, 0, len(entries))}
 	for _, e := range entries {
 		hidden := slices.Contains(e.Keywords, hiddenKeyword)
 		if hidden || slices.Contains(e.Keywords, fetchedKeyword) {
@@ -133,21 +131,25 @@ var errGone = refusal("another program has deleted that message meanwhile")
 // record returns the record of place i. A client that goes through the
 // messages one after another gets them read ahead, some at once.
 func (d *maildrop) record(i int) (*store.Message, error) {
-	for len(d.records) > 0 && d.records[0].UID < d.messages[i].uid {
+	uid := d.messages[i].uid
+	for len(d.records) > 0 && d.records[0].UID < uid {
 		d.records = d.records[1:]
 	}
-	if len(d.records) == 0 || d.records[0].UID != d.messages[i].uid {
-		if err := d.readAhead(i); err != nil {
-			return nil, err
-		}
+	var err error
+	if len(d.records) == 0 || d.records[0].UID != uid {
+		err = d.readAhead(i)
 	}
 	d.next = i + 1
-	if len(d.records) == 0 || d.records[0].UID != d.messages[i].uid {
-		return nil, errGone
+	switch {
+	case len(d.records) > 0 && d.records[0].UID == uid: // an error was a later one's
+		return d.records[0], nil
+	case err != nil:
+		return nil, err
 	}
-	return d.records[0], nil
+	return nil, errGone
 }
 
+// readAhead reads the records from place i on, up to the first damaged one.
 func (d *maildrop) readAhead(i int) error {
 	n := 1
 	if i == d.next {
@@ -184,10 +186,7 @@ func (d *maildrop) update() error {
 		return err
 	}
 	d.removed = len(deleted) // as far as POP3 is concerned
-	if err := d.mark(fetched, fetchedKeyword); err != nil {
-		return err
-	}
-	return d.expireTaken()
+	return d.mark(fetched, fetchedKeyword)
 }
 
 func (d *maildrop) mark(uids []mail.UID, keyword string) error {
@@ -210,6 +209,9 @@ func (d *maildrop) expunge(uids []mail.UID) error {
 // expireTaken removes what a program took in an earlier session and the
 // account has kept for its days.
 func (d *maildrop) expireTaken() error {
+	if !d.keeps() {
+		return nil
+	}
 	before := time.Now().AddDate(0, 0, -d.keepDays)
 	var old []mail.UID
 	err := d.account.Messages(d.mailbox.ID, d.taken, func(m *store.Message) error {
@@ -222,75 +224,4 @@ func (d *maildrop) expireTaken() error {
 		return err
 	}
 	return d.expunge(old)
-}
-
-// send replies with a message, or with its header and some lines of its body.
-func (c *conn) send(i, lines int) error {
-	m, err := c.drop.record(i)
-	var no refusal
-	if errors.As(err, &no) {
-		return no
-	}
-	if err != nil {
-		return c.unreadable(i, err)
-	}
-	body := c.drop.account.Body(m)
-	// The first piece is read before the reply is begun: after +OK there is no
-	// way to say that something is wrong but to hang up.
-	first, err := io.ReadFull(body, c.buffer())
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return c.unreadable(i, err)
-	}
-	if lines < 0 {
-		c.ok("%d octets", m.Size)
-	} else {
-		c.ok("top of message follows")
-	}
-	c.drop.octets += m.Size
-	out := &dotWriter{w: c.w}
-	var w io.Writer = out
-	if lines >= 0 {
-		w = &topWriter{w: out, lines: lines}
-	}
-	if err := c.stream(w, body, first); err != nil {
-		return fmt.Errorf("message %d cut short: %v", i+1, err)
-	}
-	return out.Close()
-}
-
-// stream writes the first piece, which is in the buffer, and then the others.
-func (c *conn) stream(w io.Writer, body io.Reader, n int) error {
-	for {
-		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
-		}
-		if _, err := w.Write(c.buf[:n]); errors.Is(err, errTopDone) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if n < len(c.buf) {
-			return nil
-		}
-		var err error
-		n, err = io.ReadFull(body, c.buf)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil && err != io.ErrUnexpectedEOF {
-			return err
-		}
-	}
-}
-
-func (c *conn) buffer() []byte {
-	if c.buf == nil {
-		c.buf = make([]byte, writeBuffer)
-	}
-	return c.buf
-}
-
-func (c *conn) unreadable(i int, err error) error {
-	c.s.o.Log.Error("cannot read a message", "door", "pop3", "address", c.session.Address, "uid", c.drop.messages[i].uid, "err", err)
-	return refusal("[SYS/TEMP] that message cannot be read just now")
 }

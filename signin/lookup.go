@@ -63,15 +63,11 @@ func (c *Checker) lookup(name string) (person, error) {
 	if err != nil || id == 0 {
 		return nobody, err
 	}
-	p, err := c.profile(id)
+	a, p, err := c.profile(id)
 	if err != nil || p.Disabled || len(p.Devices) == 0 {
 		return nobody, err
 	}
-	a, err := c.store.AccountByID(id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nobody, nil
-	}
-	return person{name: name, key: string(path), account: a, id: id, address: p.Address, devices: p.Devices}, err
+	return person{name: name, key: string(path), account: a, id: id, address: p.Address, devices: p.Devices}, nil
 }
 
 // path makes an address of a sign-in name; null if it cannot be one. A bare

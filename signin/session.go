@@ -85,7 +85,7 @@ func (c *Checker) Run(ctx context.Context) error {
 func (c *Checker) revoke() error {
 	var errs error
 	for _, id := range c.accountsInUse() {
-		p, err := c.profile(id)
+		_, p, err := c.profile(id)
 		if err != nil {
 			errs = errors.Join(errs, err)
 			continue
@@ -115,24 +115,24 @@ func (c *Checker) accountsInUse() []mail.AccountID {
 
 // valid reports whether s may still go on.
 func (c *Checker) valid(s *Session) (bool, error) {
-	p, err := c.profile(s.id)
+	_, p, err := c.profile(s.id)
 	return err == nil && allows(p, s), err
 }
 
-// profile reads an account's profile; that of an account that is gone is a
-// disabled one.
-func (c *Checker) profile(id mail.AccountID) (store.Profile, error) {
+// profile reads an account and its profile; that of an account that is gone is
+// a disabled one.
+func (c *Checker) profile(id mail.AccountID) (*store.Account, store.Profile, error) {
 	a, err := c.store.AccountByID(id)
 	if err == nil {
 		var p store.Profile
 		if p, err = a.Profile(); err == nil {
-			return p, nil
+			return a, p, nil
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return store.Profile{Disabled: true}, nil
+		return nil, store.Profile{Disabled: true}, nil
 	}
-	return store.Profile{}, err
+	return nil, store.Profile{}, err
 }
 
 // allows compares hashes and not ids alone: an id may be given again.
