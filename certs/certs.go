@@ -33,7 +33,7 @@ type Source struct {
 
 	mu     sync.Mutex // held while the files are looked at
 	looked time.Time
-	seen   string // state of the files when they were last read, good or bad
+	seen   state // of the files when they were last read, good or bad
 }
 
 const lookEvery = 10 * time.Second // between looks at the owner's files
@@ -116,11 +116,11 @@ func (s *Source) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 func (s *Source) look() error {
 	s.looked = time.Now()
-	state := s.files.state()
-	if state == s.seen {
+	now := s.files.state()
+	if now.equal(s.seen) {
 		return nil
 	}
-	s.seen = state
+	s.seen = now
 	c, err := s.files.load()
 	if err != nil {
 		err = fmt.Errorf("the new certificate cannot be used, the old one stays: %w", err)

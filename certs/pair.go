@@ -61,20 +61,30 @@ func read(path string) ([]byte, fs.FileMode, error) {
 	return b, st.Mode(), err
 }
 
-// state is equal as long as the files are the same. Linked files are followed:
-// certbot changes only its links.
-func (p pair) state() string {
-	var s string
-	for _, path := range []string{p.cert, p.key} {
-		real, _ := filepath.EvalSymlinks(path)
-		st, err := os.Stat(path)
-		if err != nil {
-			s += err.Error() + "\n"
+// A state of a pair's files tells whether they are still the same.
+type state [2]fs.FileInfo
+
+func (p pair) state() (s state) {
+	s[0], _ = os.Stat(p.cert) // nil if it cannot be seen
+	s[1], _ = os.Stat(p.key)
+	return s
+}
+
+func (s state) equal(t state) bool {
+	for i := range s {
+		a, b := s[i], t[i]
+		if a == nil || b == nil {
+			if a != b {
+				return false
+			}
 			continue
 		}
-		s += fmt.Sprintln(real, st.Size(), st.ModTime().UnixNano(), st.Mode())
+		// Times alone do not do: the kernel's clock for them ticks every 4 ms.
+		if !os.SameFile(a, b) || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()) || a.Mode() != b.Mode() {
+			return false
+		}
 	}
-	return s
+	return true
 }
 
 // writeFile makes a file that is whole or not there at all after a crash.
