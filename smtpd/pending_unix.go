@@ -1,0 +1,34 @@
+//go:build unix
+
+package smtpd
+
+import (
+	"net"
+	"syscall"
+)
+
+// pending reports whether the client has sent something already. It never
+// waits, and knows nothing about connections that are no sockets.
+func pending(nc net.Conn) bool {
+	for {
+		inner, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = inner.NetConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var n int
+	rc.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, _ = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return n > 0
+}

@@ -1,0 +1,249 @@
+// Package smtpd is the door through which mail comes in: port 25 for other
+// servers (MTA) and ports 587 and 465 for our own people's programs (MSA),
+// RFC 5321 and RFC 6409. It owns the protocol, its limits and its codes. It
+// knows no accounts and keeps no mail: a Directory says who gets what, and a
+// message has been stored for good before its 250 is written.
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"homemail/mail"
+	"homemail/mail/message"
+	"homemail/signin"
+)
+
+// A Kind says who may use a door.
+type Kind int
+
+// The kinds of door.
+const (
+	MX         Kind = iota // port 25: anybody, for local recipients, without signing in
+	Submission             // ports 587 and 465: people who signed in under TLS
+)
+
+func (k Kind) String() string {
+	if k == Submission {
+		return "submission"
+	}
+	return "mx"
+}
+
+// A Directory knows who gets mail here. Its errors are those of package mail;
+// any other is taken for a fault of ours, which passes.
+type Directory interface {
+	Room(size int64) error                   // mail.ErrNoSpace
+	Owns(a mail.AccountID, p mail.Path) bool // whether the account may send as p
+	Begin() Transaction                      // after an accepted MAIL
+}
+
+// A Transaction is a message that comes in, from its first recipient to its
+// commit. It is used by one goroutine at a time.
+type Transaction interface {
+	Rcpt(p mail.Path, size int64) error // size is what MAIL declared, 0 if nothing
+	io.Writer                           // the message's bytes
+	Structure() *message.Structure      // ends the writing
+	// Commit stores the message for every recipient or for none. It is on disk
+	// when Commit returns; the id is the one to tell the client.
+	Commit(e mail.Envelope, t mail.Trace) (id string, err error)
+	Unconfirmed() // the connection was lost after the commit: the client may not know
+	Discard()     // frees what was not committed; harmless after Commit
+}
+
+// Users signs people in. SignIn makes one of a *signin.Checker.
+type Users interface {
+	Mechanisms(tls bool) []string
+	SASL(ctx context.Context, at signin.Attempt, mech string) (Exchange, error)
+}
+
+// An Exchange is the server's side of a SASL exchange, RFC 4422.
+type Exchange interface {
+	Next(response []byte) (challenge []byte, done bool, err error)
+	Login() Login // after done
+}
+
+// A Login is somebody who signed in.
+type Login struct {
+	Account mail.AccountID
+	Address mail.Path
+	Done    <-chan struct{} // closed when the login is no longer good; may be nil
+	Close   func()          // may be nil
+}
+
+// Limits that are nobody's setting.
+const (
+	maxLine      = 12288            // octets in a command or SASL line, RFC 4954 §4
+	maxDataLine  = 65536            // octets in a line of a message; RFC 5321 has 998, real mail does not
+	maxErrors    = 20               // error replies before we hang up, as in Postfix
+	maxJunk      = 100              // commands that bring no mail, as in Postfix
+	idle         = 5 * time.Minute  // RFC 5321 §4.5.3.2.7
+	dataIdle     = 3 * time.Minute  // RFC 5321 §4.5.3.2.5
+	untilAuth    = time.Minute      // from the banner to signing in
+	untilMail    = 5 * time.Minute  // from the banner to the first MAIL
+	handshake    = 30 * time.Second // TLS
+	writeTimeout = time.Minute      // a client that does not read its replies
+	dataGrace    = time.Minute      // before the pace of DATA is looked at
+	minPace      = 500              // octets a second in DATA, on average
+	lingerTime   = 2 * time.Second  // for a client to read why we hang up
+	lingerBytes  = 8 << 20          // and to stop talking
+	drainTime    = 20 * time.Second // for DATA in progress when the server stops
+)
+
+// Options are the settings of a door.
+type Options struct {
+	Kind      Kind
+	Host      string // our name, in the banner and in Received
+	Directory Directory
+	Users     Users       // Submission only
+	TLS       *tls.Config // nil: no STARTTLS
+	// ImplicitTLS makes the door speak TLS from the first byte (port 465), for
+	// a listener that does not do so itself.
+	ImplicitTLS bool
+	Log         *slog.Logger // slog.Default() if nil
+
+	MaxSize        int64 // octets in a message, 50 MiB if 0
+	MaxRecipients  int   // of a message, 100 if 0
+	UnknownPerHour int   // RCPTs for nobody from one address, 20 if 0, no limit if negative
+	RcptPerHour    int   // of an account, no limit if 0
+	RcptPerDay     int   // of an account, no limit if 0
+}
+
+// A Server is one door. It is safe for concurrent use; Serve may be called for
+// several listeners.
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	count   counters
+	unknown *window[string]
+	hourly  *window[mail.AccountID]
+	daily   *window[mail.AccountID]
+}
+
+// New makes a door with the given options. It starts nothing.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.MaxSize == 0 {
+		o.MaxSize = 50 << 20
+	}
+	if o.MaxRecipients == 0 {
+		o.MaxRecipients = 100
+	}
+	if o.UnknownPerHour == 0 {
+		o.UnknownPerHour = 20
+	}
+	return &Server{
+		o: o, log: o.Log.With("door", o.Kind.String()),
+		unknown: newWindow[string](o.UnknownPerHour, time.Hour),
+		hourly:  newWindow[mail.AccountID](o.RcptPerHour, time.Hour),
+		daily:   newWindow[mail.AccountID](o.RcptPerDay, 24*time.Hour),
+	}
+}
+
+// Serve answers the connections of l until ctx ends. Then it closes l, says 421
+// to those who wait, gives messages that are coming in 20 s, and returns nil.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	set := &connSet{conns: make(map[*conn]struct{})}
+	err := s.accept(ctx, l, set)
+	set.stop(drainTime)
+	return err
+}
+
+// accept serves each connection in a goroutine of its own until l fails.
+func (s *Server) accept(ctx context.Context, l net.Listener, set *connSet) error {
+	var wait time.Duration
+	for {
+		nc, err := l.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				nc.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("smtpd: accepting: %w", err)
+			}
+			// Out of file descriptors, or a connection that died in the queue: it passes.
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			s.log.Warn("cannot accept; trying again", "err", err, "wait", wait)
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			continue
+		}
+		wait = 0
+		c := newConn(s, nc)
+		set.add(c)
+		set.wg.Go(func() {
+			defer set.remove(c)
+			s.serve(ctx, c)
+		})
+	}
+}
+
+// serve is the life of a connection. A panic ends this connection only.
+func (s *Server) serve(ctx context.Context, c *conn) {
+	s.count.connections.Add(1)
+	defer c.close()
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a connection", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	c.serve(ctx)
+}
+
+// A connSet is the connections of a listener, so that they can be told to end.
+type connSet struct {
+	mu    sync.Mutex
+	wg    sync.WaitGroup
+	conns map[*conn]struct{}
+}
+
+func (t *connSet) add(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conns[c] = struct{}{}
+}
+
+func (t *connSet) remove(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, c)
+}
+
+// each calls fn for every connection, outside the lock.
+func (t *connSet) each(fn func(*conn)) {
+	t.mu.Lock()
+	all := make([]*conn, 0, len(t.conns))
+	for c := range t.conns {
+		all = append(all, c)
+	}
+	t.mu.Unlock()
+	for _, c := range all {
+		fn(c)
+	}
+}
+
+// stop ends all connections: at once, or after patience for those in DATA.
+func (t *connSet) stop(patience time.Duration) {
+	t.each(func(c *conn) { c.end(stopping, false) })
+	late := time.AfterFunc(patience, func() {
+		t.each(func(c *conn) { c.end(stopping, true) })
+	})
+	defer late.Stop()
+	t.wg.Wait()
+}

@@ -1,0 +1,169 @@
+package smtpd
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"time"
+
+	"homemail/mail"
+)
+
+// checkAuthor sees that a submitted message says who wrote it, and that it was
+// the one who signed in: RFC 6409 §6.1 and §8.1, RFC 5322 §3.6.2.
+func (c *conn) checkAuthor() reply {
+	s := c.tx.tx.Structure()
+	if s.HasFrom != 1 || len(s.Envelope.From) == 0 {
+		return oneFrom
+	}
+	for _, a := range s.Envelope.From {
+		p, err := mail.ParsePath(a.Mailbox + "@" + a.Host)
+		if err != nil || !c.s.o.Directory.Owns(c.login.Account, p) {
+			return reply{code: 553, status: "5.7.1",
+				text: "The From address " + plain(a.Mailbox+"@"+a.Host) + " does not belong to " + plain(string(c.login.Address))}
+		}
+	}
+	return ok
+}
+
+// A headerFilter passes a submitted message on with its top header as it should
+// leave the house: without Bcc (RFC 5322 §3.6.3) and with a Date and a
+// Message-ID (RFC 6409 §8.2, §8.3). All else passes byte for byte. It holds
+// back no more than a field's name.
+type headerFilter struct {
+	w         io.Writer
+	messageID string
+	date      time.Time
+
+	name    []byte // start of a line, as long as it is not clear what it is
+	within  bool   // past that, within a line
+	drop    bool   // the field is one to leave out
+	body    bool   // the header is over
+	hasDate bool
+	hasID   bool
+}
+
+// maxName is enough to know every field that matters here.
+const maxName = 80
+
+func newHeaderFilter(w io.Writer, messageID string, date time.Time) *headerFilter {
+	return &headerFilter{w: w, messageID: messageID, date: date, name: make([]byte, 0, maxName)}
+}
+
+func (f *headerFilter) Write(p []byte) (int, error) {
+	total := len(p)
+	for len(p) > 0 && !f.body {
+		var err error
+		if f.within {
+			p, err = f.rest(p)
+		} else {
+			p, err = f.start(p)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	if len(p) > 0 {
+		if _, err := f.w.Write(p); err != nil {
+			return 0, err
+		}
+	}
+	return total, nil
+}
+
+// rest passes on what is left of a line whose kind is known.
+func (f *headerFilter) rest(p []byte) ([]byte, error) {
+	n := len(p)
+	if lf := bytes.IndexByte(p, '\n'); lf >= 0 {
+		n, f.within = lf+1, false
+	}
+	return p[n:], f.pass(p[:n])
+}
+
+func (f *headerFilter) pass(p []byte) error {
+	if f.drop || len(p) == 0 {
+		return nil
+	}
+	_, err := f.w.Write(p)
+	return err
+}
+
+// start gathers the start of a line until it is clear what the line is.
+func (f *headerFilter) start(p []byte) ([]byte, error) {
+	for i, ch := range p {
+		f.name = append(f.name, ch)
+		first := f.name[0]
+		switch {
+		case first == ' ' || first == '\t': // goes with the line before, RFC 5322 §2.2.3
+			return p[i+1:], f.decided(ch)
+		case ch == ':':
+			f.field(string(bytes.TrimRight(f.name[:len(f.name)-1], " \t")))
+			return p[i+1:], f.decided(ch)
+		case ch == '\n': // the empty line, or one that is no field
+			return p[i+1:], f.endHeader()
+		case len(f.name) == maxName:
+			f.drop = false
+			return p[i+1:], f.decided(ch)
+		}
+	}
+	return nil, nil
+}
+
+// decided passes the gathered bytes on, of which last is the last.
+func (f *headerFilter) decided(last byte) error {
+	f.within = last != '\n'
+	err := f.pass(f.name)
+	f.name = f.name[:0]
+	return err
+}
+
+// field notes what is there and drops what must not leave.
+func (f *headerFilter) field(name string) {
+	f.drop = false
+	switch {
+	case strings.EqualFold(name, "Date"):
+		f.hasDate = true
+	case strings.EqualFold(name, "Message-ID"):
+		f.hasID = true
+	case strings.EqualFold(name, "Bcc"), strings.EqualFold(name, "Resent-Bcc"):
+		f.drop = true
+	}
+}
+
+// endHeader adds what is missing, then passes the line on that ended the header.
+func (f *headerFilter) endHeader() error {
+	f.body = true
+	if err := f.add(); err != nil {
+		return err
+	}
+	_, err := f.w.Write(f.name)
+	return err
+}
+
+func (f *headerFilter) add() error {
+	var b []byte
+	if !f.hasDate {
+		b = append(f.date.AppendFormat(append(b, "Date: "...), "Mon, 02 Jan 2006 15:04:05 -0700"), "\r\n"...)
+	}
+	if !f.hasID {
+		b = append(append(append(b, "Message-ID: "...), f.messageID...), "\r\n"...)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := f.w.Write(b)
+	return err
+}
+
+// Close ends a message that may be all header.
+func (f *headerFilter) Close() error {
+	if f.body {
+		return nil
+	}
+	f.body = true
+	if len(f.name) > 0 || f.within { // it ends within a line: nothing can be added after that
+		_, err := f.w.Write(f.name)
+		return err
+	}
+	return f.add()
+}
