@@ -1,0 +1,208 @@
+package deliver
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"homemail/mail"
+	"homemail/mail/message"
+	"homemail/store"
+)
+
+// maxReceived is how many servers a message may pass, RFC 5321 §6.3; as in
+// Postfix.
+const maxReceived = 50
+
+// A Transaction is a message that comes in for one or more recipients. It is
+// used by one goroutine at a time, and Discard must be called in the end.
+type Transaction struct {
+	a       *Agent
+	sp      *store.Spool
+	targets []target
+	sum     hash.Hash // of the bytes, while there may be something to compare with
+
+	resend *resend // after a commit: what to remember if nobody heard of it
+}
+
+// A target is an account that gets the message.
+type target struct {
+	who     person
+	id      mail.AccountID
+	mailbox mail.MailboxID
+	address mail.Path // through which the account was reached first
+}
+
+// Begin starts a message.
+func (a *Agent) Begin() *Transaction { return &Transaction{a: a} }
+
+// Rcpt adds a recipient of a message whose size is as declared, 0 if it was
+// not. An account that is reached twice gets one copy. The error is one of
+// package mail: ErrUnknownRecipient, ErrNotLocal, ErrDisabled, ErrMailboxFull.
+func (t *Transaction) Rcpt(p mail.Path, size int64) error {
+	found, err := t.a.accounts(p)
+	if err != nil {
+		return err
+	}
+	before := len(t.targets)
+	for _, r := range found {
+		if slices.ContainsFunc(t.targets, func(o target) bool { return o.id == r.id }) {
+			continue
+		}
+		to, err := t.a.target(r, size)
+		if err != nil {
+			t.targets = t.targets[:before]
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		to.address = p
+		t.targets = append(t.targets, to)
+	}
+	return nil
+}
+
+// target finds the mailbox for a message that reaches an account, if there is
+// room.
+func (a *Agent) target(r reached, size int64) (target, error) {
+	who, err := a.people.get(r.id)
+	if err != nil {
+		return target{}, err
+	}
+	to := target{who: who, id: r.id, mailbox: who.inbox}
+	if who.quota > 0 {
+		used, err := who.account.Usage()
+		if err != nil {
+			return to, err
+		}
+		if used.Bytes >= who.quota || used.Bytes+size > who.quota {
+			return to, mail.ErrMailboxFull
+		}
+	}
+	if r.detail != "" {
+		if m, err := who.account.Mailbox(r.detail); err == nil {
+			to.mailbox = m.ID
+		}
+	}
+	return to, nil
+}
+
+// Write takes the message's next bytes.
+func (t *Transaction) Write(p []byte) (int, error) {
+	if t.sp == nil {
+		t.open()
+	}
+	if t.sum != nil {
+		t.sum.Write(p)
+	}
+	n, err := t.sp.Write(p)
+	return n, known(err)
+}
+
+func (t *Transaction) open() {
+	t.sp = t.a.s.NewSpool()
+	if t.a.resends.any() {
+		t.sum = sha256.New()
+	}
+}
+
+// Structure ends the writing and tells what the message looks like.
+func (t *Transaction) Structure() *message.Structure {
+	if t.sp == nil {
+		t.open()
+	}
+	return t.sp.Structure()
+}
+
+// Commit files the message in a mailbox of every account it is for, or in none.
+// It is on disk when Commit returns without an error. The id is the trace's, or
+// that of the same message from before if this one is a resend (see Unconfirmed).
+// The error is one of package mail, or a fault of ours.
+func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err error) {
+	s := t.Structure()
+	if err := t.acceptable(s); err != nil {
+		return "", err
+	}
+	t.resend = newResend(e, tr, s)
+	if id, ok := t.again(); ok {
+		t.Discard()
+		return id, nil
+	}
+	placed, err := t.deliver(e, tr, tr.Junk || s.Junk)
+	if err != nil {
+		return "", known(err)
+	}
+	t.a.count.messages.Add(1)
+	t.a.count.copies.Add(int64(len(placed)))
+	if t.resend != nil {
+		t.resend.account, t.resend.placed = t.targets[0].who.account, placed[0]
+	}
+	t.Discard()
+	return tr.ID, nil
+}
+
+// acceptable refuses what goes round or has a header that no two readers would
+// understand alike.
+func (t *Transaction) acceptable(s *message.Structure) error {
+	switch {
+	case len(t.targets) == 0:
+		return errors.New("a message without recipients")
+	case s.HeaderBad != "":
+		return fmt.Errorf("%w: %s", mail.ErrBadHeader, s.HeaderBad)
+	case s.HasFrom > 1: // RFC 5322 §3.6; DMARC would check one and people see the other
+		return fmt.Errorf("%w: more than one From", mail.ErrBadHeader)
+	case s.Received >= maxReceived:
+		t.a.count.loops.Add(1)
+		return fmt.Errorf("%w: it has passed %d servers", mail.ErrLoop, s.Received)
+	}
+	for _, d := range s.Delivered {
+		p, err := mail.ParsePath(d)
+		if err != nil {
+			continue
+		}
+		for _, to := range t.targets {
+			if p.Key() == to.address.Key() {
+				t.a.count.loops.Add(1)
+				return fmt.Errorf("%w: it was delivered to %s before", mail.ErrLoop, p)
+			}
+		}
+	}
+	return nil
+}
+
+// deliver makes the copies in one commit. A mailbox that went away since its
+// RCPT is no reason to lose mail: then all goes to the inboxes.
+func (t *Transaction) deliver(e mail.Envelope, tr mail.Trace, junk bool) ([]store.Placed, error) {
+	trace := received(t.a.o.Host, e, tr)
+	list := make([]store.Delivery, len(t.targets))
+	for i, to := range t.targets {
+		list[i] = store.Delivery{
+			Account: to.id, Mailbox: to.mailbox,
+			Prefix: prefix(e.From, to.address, trace), Date: internalDate(tr),
+		}
+		if junk {
+			if m, err := to.who.account.MailboxFor(mail.Junk); err == nil {
+				list[i].Mailbox = m.ID
+			}
+		}
+	}
+	placed, err := t.a.s.Deliver(t.sp, list)
+	if errors.Is(err, store.ErrNotFound) {
+		for i, to := range t.targets {
+			list[i].Mailbox = to.who.inbox
+		}
+		placed, err = t.a.s.Deliver(t.sp, list)
+	}
+	if err == nil && junk {
+		t.a.count.junk.Add(1)
+	}
+	return placed, err
+}
+
+// Discard frees what was not committed. It may be called again.
+func (t *Transaction) Discard() {
+	if t.sp != nil {
+		t.sp.Discard()
+		t.sp = nil
+	}
+}
