@@ -1,0 +1,473 @@
+// Package admin is what an owner can do to the house: accounts, device
+// passwords, aliases, domains, and looking whether all is well. Each operation
+// has a name, takes JSON and gives JSON, so that the command line does the
+// same thing in a running server, over its Unix socket, as in a store that it
+// opened itself.
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"homemail/mail"
+	"homemail/signin"
+	"homemail/store"
+)
+
+// A House is what the operations work on.
+type House struct {
+	Store   *store.Store
+	SignIn  *signin.Checker // nil if no server runs
+	Started time.Time       // of the server; zero if none runs
+	Version string
+}
+
+// Empty is the request or answer of an operation that has none.
+type Empty struct{}
+
+// Account is an account as an owner sees it.
+type Account struct {
+	ID       mail.AccountID `json:"id"`
+	Address  mail.Path      `json:"address"`
+	Name     string         `json:"name,omitempty"`
+	Disabled bool           `json:"disabled"`
+	Quota    int64          `json:"quota"` // bytes; 0 is no limit
+	KeepDays int            `json:"keep_days"`
+	Used     int64          `json:"used"` // bytes
+	Messages int64          `json:"messages"`
+	Devices  []Device       `json:"devices"`
+	Created  time.Time      `json:"created"`
+}
+
+// Device is a device password as an owner sees it: never the password.
+type Device struct {
+	ID       string     `json:"id"`
+	Name     string     `json:"name"`
+	Created  time.Time  `json:"created"`
+	LastUse  *time.Time `json:"last_use,omitempty"`
+	LastFrom string     `json:"last_from,omitempty"`
+}
+
+// Address names an account, an alias or a domain.
+type Address struct {
+	Address mail.Path `json:"address"`
+}
+
+// AddAccount is the request for a new account.
+type AddAccount struct {
+	Address mail.Path `json:"address"`
+	Name    string    `json:"name"`
+	Quota   int64     `json:"quota"`
+}
+
+// Change is a request to change an account; what is nil stays.
+type Change struct {
+	Address  mail.Path `json:"address"`
+	Name     *string   `json:"name,omitempty"`
+	Disabled *bool     `json:"disabled,omitempty"`
+	Quota    *int64    `json:"quota,omitempty"`
+	KeepDays *int      `json:"keep_days,omitempty"`
+	Password *string   `json:"password,omitempty"` // the person's own, for the web
+}
+
+// AddDevice is the request for a device password.
+type AddDevice struct {
+	Address mail.Path `json:"address"`
+	Name    string    `json:"name"`
+}
+
+// NewDevice is a device password, shown this once.
+type NewDevice struct {
+	ID       string    `json:"id"`
+	Address  mail.Path `json:"address"`
+	Password string    `json:"password"`
+}
+
+// RevokeDevice names a device of an account by its id or its name.
+type RevokeDevice struct {
+	Address mail.Path `json:"address"`
+	Device  string    `json:"device"`
+}
+
+// Alias is an address that leads to others.
+type Alias struct {
+	Address mail.Path   `json:"address"`
+	To      []mail.Path `json:"to"`
+}
+
+// Mailbox is a mailbox as an owner sees it.
+type Mailbox struct {
+	Name     string          `json:"name"`
+	Use      mail.SpecialUse `json:"use,omitempty"`
+	Messages uint32          `json:"messages"`
+	Unseen   uint32          `json:"unseen"`
+	Size     int64           `json:"size"`
+}
+
+// Check says how to check the store.
+type Check struct {
+	Bodies bool `json:"bodies"`
+	Repair bool `json:"repair"`
+}
+
+// Status is how the house is.
+type Status struct {
+	Version  string      `json:"version"`
+	Running  bool        `json:"running"`
+	Started  *time.Time  `json:"started,omitempty"`
+	Healthy  bool        `json:"healthy"`
+	Problem  string      `json:"problem,omitempty"`
+	Damage   []string    `json:"damage,omitempty"`
+	Accounts int         `json:"accounts"`
+	Domains  []string    `json:"domains"`
+	Messages int64       `json:"messages"`
+	Used     int64       `json:"used"`
+	Disk     store.Stats `json:"disk"`
+}
+
+// An operation is a function with its types taken away.
+type operation func(ctx context.Context, h *House, request json.RawMessage) (any, error)
+
+// op makes an operation of a function. Unknown fields are refused, so that a
+// command line and a server of different versions notice.
+func op[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
+	return func(ctx context.Context, h *House, request json.RawMessage) (any, error) {
+		var q Q
+		d := json.NewDecoder(bytes.NewReader(request))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			return nil, fmt.Errorf("request: %w", err)
+		}
+		return fn(h, ctx, q)
+	}
+}
+
+// operations has everything that can be asked for.
+func operations() map[string]operation {
+	return map[string]operation{
+		"account.add":     op((*House).addAccount),
+		"account.list":    op((*House).listAccounts),
+		"account.remove":  op((*House).removeAccount),
+		"account.change":  op((*House).changeAccount),
+		"device.add":      op((*House).addDevice),
+		"device.list":     op((*House).listDevices),
+		"device.revoke":   op((*House).revokeDevice),
+		"alias.add":       op((*House).addAlias),
+		"alias.list":      op((*House).listAliases),
+		"alias.remove":    op((*House).removeAlias),
+		"domain.add":      op((*House).addDomain),
+		"domain.list":     op((*House).listDomains),
+		"domain.remove":   op((*House).removeDomain),
+		"mailbox.list":    op((*House).listMailboxes),
+		"status":          op((*House).status),
+		"check":           op((*House).check),
+		"maintain":        op((*House).maintain),
+		"password.verify": op((*House).verifyPassword),
+	}
+}
+
+// Do runs an operation by its name.
+func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (any, error) {
+	run, ok := operations()[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)
+	}
+	return run(ctx, h, request)
+}
+
+func (h *House) addAccount(_ context.Context, q AddAccount) (Account, error) {
+	p, err := mail.ParsePath(string(q.Address))
+	if err != nil {
+		return Account{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	}
+	a, err := h.Store.AddAccount(store.Profile{Address: p, Name: q.Name, Quota: q.Quota, KeepDays: -1})
+	if err != nil {
+		return Account{}, err
+	}
+	return h.show(a)
+}
+
+func (h *House) show(a *store.Account) (Account, error) {
+	p, err := a.Profile()
+	if err != nil {
+		return Account{}, err
+	}
+	u, err := a.Usage()
+	if err != nil {
+		return Account{}, err
+	}
+	uses, err := a.LastUse()
+	if err != nil {
+		return Account{}, err
+	}
+	out := Account{
+		ID: p.ID, Address: p.Address, Name: p.Name, Disabled: p.Disabled, Quota: p.Quota, KeepDays: p.KeepDays,
+		Used: u.Bytes, Messages: u.Messages, Created: p.Created, Devices: []Device{},
+	}
+	for _, d := range p.Devices {
+		dev := Device{ID: d.ID, Name: d.Name, Created: d.Created}
+		if use, ok := uses[d.ID]; ok {
+			dev.LastUse, dev.LastFrom = &use.Time, use.From
+		}
+		out.Devices = append(out.Devices, dev)
+	}
+	return out, nil
+}
+
+func (h *House) listAccounts(context.Context, Empty) ([]Account, error) {
+	profiles, err := h.Store.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	list := []Account{}
+	for _, p := range profiles {
+		a, err := h.Store.AccountByID(p.ID)
+		if err != nil {
+			return nil, err
+		}
+		shown, err := h.show(a)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, shown)
+	}
+	return list, nil
+}
+
+func (h *House) removeAccount(_ context.Context, q Address) (Empty, error) {
+	return Empty{}, h.Store.RemoveAccount(q.Address)
+}
+
+func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
+	a, err := h.Store.Account(q.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	hash := ""
+	if q.Password != nil {
+		if hash, err = h.hash(ctx, *q.Password); err != nil {
+			return Account{}, err
+		}
+	}
+	err = a.Update(func(p *store.Profile) error {
+		if q.Name != nil {
+			p.Name = *q.Name
+		}
+		if q.Disabled != nil {
+			p.Disabled = *q.Disabled
+		}
+		if q.Quota != nil {
+			if *q.Quota < 0 {
+				return fmt.Errorf("%w: a quota is not negative", store.ErrInvalid)
+			}
+			p.Quota = *q.Quota
+		}
+		if q.KeepDays != nil {
+			if *q.KeepDays < -1 || *q.KeepDays > 36500 {
+				return fmt.Errorf("%w: days to keep are 0 to 36500, or -1 for ever", store.ErrInvalid)
+			}
+			p.KeepDays = *q.KeepDays
+		}
+		if q.Password != nil {
+			p.Password = hash
+		}
+		return nil
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	return h.show(a)
+}
+
+// passwordMin is the shortest own password, in bytes.
+const passwordMin = 12
+
+func (h *House) hash(ctx context.Context, password string) (string, error) {
+	if len(password) < passwordMin {
+		return "", fmt.Errorf("%w: a password has at least %d characters", store.ErrInvalid, passwordMin)
+	}
+	if h.SignIn != nil {
+		return h.SignIn.HashPassword(ctx, password)
+	}
+	return signin.HashPassword(password)
+}
+
+// VerifyPassword asks whether a person's own password is right.
+type VerifyPassword struct {
+	Address  mail.Path `json:"address"`
+	Password string    `json:"password"`
+}
+
+func (h *House) verifyPassword(ctx context.Context, q VerifyPassword) (Empty, error) {
+	phc := "" // an unknown name takes as long as a known one
+	a, err := h.Store.Account(q.Address)
+	if err == nil {
+		p, err := a.Profile()
+		if err != nil {
+			return Empty{}, err
+		}
+		phc = p.Password
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return Empty{}, err
+	}
+	if h.SignIn != nil {
+		return Empty{}, h.SignIn.CheckPassword(ctx, phc, q.Password)
+	}
+	return Empty{}, signin.CheckPassword(phc, q.Password)
+}
+
+const devicesMax = 50 // of an account
+
+func (h *House) addDevice(_ context.Context, q AddDevice) (NewDevice, error) {
+	password, err := signin.NewDevicePassword()
+	if err != nil {
+		return NewDevice{}, err
+	}
+	return AddDeviceWith(h.Store, q.Address, q.Name, password)
+}
+
+// AddDeviceWith makes a device with a given password, which ought to be as
+// random as signin.NewDevicePassword makes it.
+func AddDeviceWith(s *store.Store, address mail.Path, name, password string) (NewDevice, error) {
+	a, err := s.Account(address)
+	if err != nil {
+		return NewDevice{}, err
+	}
+	out := NewDevice{Password: password}
+	err = a.Update(func(p *store.Profile) error {
+		if len(p.Devices) >= devicesMax {
+			return fmt.Errorf("%w: an account has at most %d device passwords; revoke one that is not used", store.ErrInvalid, devicesMax)
+		}
+		d, err := signin.NewDevice(*p, name, password)
+		if err != nil {
+			return err
+		}
+		p.Devices = append(p.Devices, d)
+		out.ID, out.Address = d.ID, p.Address
+		return nil
+	})
+	return out, err
+}
+
+func (h *House) listDevices(_ context.Context, q Address) ([]Device, error) {
+	a, err := h.Store.Account(q.Address)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := h.show(a)
+	return shown.Devices, err
+}
+
+func (h *House) revokeDevice(_ context.Context, q RevokeDevice) (Empty, error) {
+	a, err := h.Store.Account(q.Address)
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, a.Update(func(p *store.Profile) error {
+		var left []store.Device
+		for _, d := range p.Devices {
+			if d.ID != q.Device && d.Name != q.Device {
+				left = append(left, d)
+			}
+		}
+		switch len(p.Devices) - len(left) {
+		case 0:
+			return fmt.Errorf("device %q: %w", q.Device, store.ErrNotFound)
+		case 1:
+			p.Devices = left
+			return nil
+		}
+		return fmt.Errorf("%w: more than one device is called %q; say its id", store.ErrInvalid, q.Device)
+	})
+}
+
+func (h *House) addAlias(_ context.Context, q Alias) (Empty, error) {
+	return Empty{}, h.Store.SetAlias(store.Alias(q))
+}
+
+func (h *House) listAliases(context.Context, Empty) ([]Alias, error) {
+	aliases, err := h.Store.Aliases()
+	list := []Alias{}
+	for _, a := range aliases {
+		list = append(list, Alias(a))
+	}
+	return list, err
+}
+
+func (h *House) removeAlias(_ context.Context, q Address) (Empty, error) {
+	return Empty{}, h.Store.RemoveAlias(q.Address)
+}
+
+func (h *House) addDomain(_ context.Context, q Address) (Empty, error) {
+	return Empty{}, h.Store.AddDomain(string(q.Address))
+}
+
+func (h *House) listDomains(context.Context, Empty) ([]string, error) {
+	list, err := h.Store.Domains()
+	if list == nil {
+		list = []string{}
+	}
+	return list, err
+}
+
+func (h *House) removeDomain(_ context.Context, q Address) (Empty, error) {
+	return Empty{}, h.Store.RemoveDomain(string(q.Address))
+}
+
+func (h *House) listMailboxes(_ context.Context, q Address) ([]Mailbox, error) {
+	a, err := h.Store.Account(q.Address)
+	if err != nil {
+		return nil, err
+	}
+	boxes, err := a.Mailboxes()
+	list := []Mailbox{}
+	for _, m := range boxes {
+		list = append(list, Mailbox{Name: m.Name, Use: m.Use, Messages: m.Messages, Unseen: m.Unseen, Size: m.Size})
+	}
+	return list, err
+}
+
+func (h *House) status(context.Context, Empty) (Status, error) {
+	s := Status{Version: h.Version, Running: !h.Started.IsZero(), Healthy: true, Damage: h.Store.Damage(), Disk: h.Store.Stats()}
+	if s.Running {
+		s.Started = &h.Started
+	}
+	if err := h.Store.Broken(); err != nil {
+		s.Healthy, s.Problem = false, err.Error()
+	} else if err := h.Store.Room(0); err != nil {
+		s.Healthy, s.Problem = false, err.Error()
+	} else if len(s.Damage) > 0 {
+		s.Healthy, s.Problem = false, "stored data was damaged when homemail started; run: homemail check store -bodies"
+	}
+	accounts, err := h.Store.Accounts()
+	if err != nil {
+		return s, err
+	}
+	for _, p := range accounts {
+		a, err := h.Store.AccountByID(p.ID)
+		if err != nil {
+			return s, err
+		}
+		u, err := a.Usage()
+		if err != nil {
+			return s, err
+		}
+		s.Accounts++
+		s.Messages += u.Messages
+		s.Used += u.Bytes
+	}
+	s.Domains, err = h.Store.Domains()
+	return s, err
+}
+
+func (h *House) check(ctx context.Context, q Check) (store.Report, error) {
+	return h.Store.Check(ctx, store.CheckOptions{Bodies: q.Bodies, Repair: q.Repair})
+}
+
+func (h *House) maintain(ctx context.Context, _ Empty) (Empty, error) {
+	return Empty{}, h.Store.Maintain(ctx)
+}
