@@ -210,11 +210,16 @@ func (c *conn) log(err error) {
 		c.s.o.Log.Debug("pop3 connection ended", "remote", c.remote, "tls", c.tls != nil, "err", err)
 		return
 	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("left without QUIT")
+	attrs := []any{"address", c.session.Address, "device", c.session.Device, "remote", c.remote,
+		"retrieved", c.drop.retrieved, "octets", c.drop.octets, "deleted", c.drop.removed,
+		"for", time.Since(c.start).Round(time.Millisecond)}
+	switch {
+	case errors.Is(err, io.EOF):
+		attrs = append(attrs, "err", "left without QUIT")
+	case err != nil:
+		attrs = append(attrs, "err", err)
 	}
-	c.s.o.Log.Info("pop3 session ended", "address", c.session.Address, "device", c.session.Device, "remote", c.remote,
-		"retrieved", c.drop.retrieved, "octets", c.drop.octets, "deleted", c.drop.removed, "for", time.Since(c.start).Round(time.Millisecond), "err", err)
+	c.s.o.Log.Info("pop3 session ended", attrs...)
 }
 
 // close gives back what the connection holds, however it ended.

@@ -27,11 +27,11 @@ func (c *conn) send(i, lines int) error {
 		return c.unreadable(i, err)
 	}
 	if lines < 0 {
+		c.drop.octets += m.Size
 		c.ok("%d octets", m.Size)
 	} else {
 		c.ok("top of message follows")
 	}
-	c.drop.octets += m.Size
 	out := &dotWriter{w: c.w}
 	var w io.Writer = out
 	if lines >= 0 {

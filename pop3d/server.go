@@ -111,16 +111,17 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, implicitTLS bool) {
 	c := newConn(s, ctx, cancel, nc)
 	// Whatever ends the context wakes reads and writes that wait, and later
 	// closes the connection under one that will not end.
-	defer context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		nc.SetWriteDeadline(time.Now())
 		nc.SetReadDeadline(time.Now())
 		close(c.woken)
 		time.AfterFunc(stopTime, func() { nc.Close() })
-	})()
+	})
 	defer func() { // one hostile message must not end the others' connections
 		if p := recover(); p != nil {
 			s.o.Log.Error("panic", "door", "pop3", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
 		}
+		stop() // before close ends the context, and for nothing
 		c.close()
 	}()
 	c.run(implicitTLS)

@@ -185,14 +185,11 @@ func (c *Checker) open(ctx context.Context, at Attempt, who person, device store
 	return s, nil
 }
 
-// loggable makes a stranger's text fit for a log line: quoted and short, as a
-// name may hold anything (and now and then a password, by mistake).
+// loggable makes a stranger's text fit for a log line: short and valid, as a
+// name may hold anything. slog's handlers quote it.
 func loggable(name string) string {
 	const most = 64
-	if len(name) > most {
-		name = name[:most]
-	}
-	return fmt.Sprintf("%q", strings.ToValidUTF8(name, "?"))
+	return strings.ToValidUTF8(name[:min(len(name), most)], "?")
 }
 
 // sleep waits for d or until ctx ends.
