@@ -1,0 +1,159 @@
+// Command homemail is a mail server for a family or a small office.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+)
+
+// A command is what the first words of the command line name.
+type command struct {
+	name  string // "account add"
+	args  string // what follows, for the help text
+	about string
+	min   int // arguments
+	max   int
+	// setup declares flags and returns what to do.
+	setup func(*invocation, *flag.FlagSet) func(context.Context, []string) error
+}
+
+// An invocation is one run of the program.
+type invocation struct {
+	stdout io.Writer
+	stderr io.Writer
+	stdin  io.Reader
+	global globals
+}
+
+// globals are the flags that every command has.
+type globals struct {
+	config string
+	data   string
+	json   bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	in := &invocation{stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin}
+	os.Exit(in.run(ctx, os.Args[1:]))
+}
+
+// run runs a command line and returns the exit code: 2 if it was not
+// understood, 1 if it failed.
+func (in *invocation) run(ctx context.Context, args []string) int {
+	c, rest := find(args)
+	if c == nil {
+		usage(in.stderr)
+		if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
+			return 0
+		}
+		fmt.Fprintf(in.stderr, "\nhomemail: there is no command %q\n", strings.Join(args, " "))
+		return 2
+	}
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(in.stderr)
+	flags.StringVar(&in.global.config, "config", "", "`FILE` with settings; without it the defaults apply")
+	flags.StringVar(&in.global.data, "data", "", "`DIR` of the data, instead of the one that the settings name")
+	flags.BoolVar(&in.global.json, "json", false, "print JSON, for programs")
+	flags.Usage = func() {
+		fmt.Fprintf(in.stderr, "usage: homemail %s\n\n%s\n\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+		flags.PrintDefaults()
+	}
+	do := c.setup(in, flags)
+	words, err := parseAll(flags, rest)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		return 2
+	}
+	if len(words) < c.min || len(words) > c.max {
+		flags.Usage()
+		return 2
+	}
+	if err := do(ctx, words); err != nil {
+		fmt.Fprintf(in.stderr, "homemail: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// parseAll parses flags before, between and after the arguments.
+func parseAll(flags *flag.FlagSet, args []string) (words []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return words, nil
+		}
+		words = append(words, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// find returns the command that args begin with, and the rest.
+func find(args []string) (*command, []string) {
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return &c, args[len(words):]
+		}
+	}
+	return nil, args
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "homemail is a mail server for a family or a small office.\n\nusage: homemail COMMAND [flags]\n\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	}
+	t.Flush()
+	fmt.Fprint(w, "\nhomemail COMMAND -h tells a command's flags.\n")
+}
+
+func commands() []command {
+	return slices.Concat([]command{
+		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
+		{"serve", "", "run the server", 0, 0, serve},
+	}, ownerCommands(), []command{
+		{"config", "", "show the settings in force and where each comes from", 0, 0, showConfig},
+		{"version", "", "show the version", 0, 0, showVersion},
+	})
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	return v
+}
+
+func showVersion(in *invocation, _ *flag.FlagSet) func(context.Context, []string) error {
+	return func(context.Context, []string) error {
+		info, _ := debug.ReadBuildInfo()
+		if in.global.json {
+			return in.print(map[string]string{"version": version(), "go": info.GoVersion})
+		}
+		fmt.Fprintf(in.stdout, "homemail %s, %s\n", version(), info.GoVersion)
+		return nil
+	}
+}

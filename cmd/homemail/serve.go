@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"homemail/admin"
+	"homemail/certs"
+	"homemail/config"
+	"homemail/deliver"
+	"homemail/imapd"
+	"homemail/listen"
+	"homemail/metrics"
+	"homemail/pop3d"
+	"homemail/signin"
+	"homemail/smtpd"
+	"homemail/store"
+)
+
+// stopTime is how long a server may take to stop: a message that is coming in
+// gets that long.
+const stopTime = 25 * time.Second
+
+func serve(in *invocation, _ *flag.FlagSet) action {
+	return func(ctx context.Context, _ []string) error {
+		c, err := in.settings()
+		if err != nil {
+			return err
+		}
+		log := newLog(in.stderr, c)
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return err
+		}
+		h, err := openHouse(ctx, c, log)
+		if err != nil {
+			return err
+		}
+		return h.run(ctx)
+	}
+}
+
+func newLog(w io.Writer, c config.Config) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.Level()}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// A house is a server that is ready to run: its store is open and its doors
+// are bound.
+type house struct {
+	config config.Config
+	log    *slog.Logger
+	store  *store.Store
+	certs  *certs.Source
+	signIn *signin.Checker
+	agent  *deliver.Agent
+	doors  []*listen.Listener
+	socket net.Listener
+	gates  map[string]*listen.Gate
+
+	mx, msa *smtpd.Server
+	imap    *imapd.Server
+	pop3    *pop3d.Server
+}
+
+// openHouse opens the store and binds every door, or fails without a trace.
+func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house, err error) {
+	limitMemory()
+	h = &house{config: c, log: log, gates: gates(c)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	h.store, err = store.Open(c.Data, store.Options{Log: log, Reserve: int64(c.Store.Reserve), MaintenanceHour: c.Store.MaintenanceHour})
+	if err != nil {
+		return h, err
+	}
+	if h.certs, err = certs.Open(certs.Options{Dir: c.Data, Host: c.Host(), Cert: c.TLS.Cert, Key: c.TLS.Key, Log: log}); err != nil {
+		return h, err
+	}
+	if h.doors, err = listen.Bind(ctx, doors(c, h.gates), log); err != nil {
+		return h, err
+	}
+	if h.socket, err = admin.Listen(c.Data); err != nil {
+		return h, fmt.Errorf("control socket: %w", err)
+	}
+	h.build()
+	return h, nil
+}
+
+// limitMemory makes Go give memory back early: the box may have 1 GB for
+// everything.
+func limitMemory() {
+	debug.SetGCPercent(50)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(160 << 20)
+	}
+}
+
+// close ends what openHouse began; the store goes last.
+func (h *house) close() error {
+	for _, l := range h.doors {
+		l.Close()
+	}
+	if h.socket != nil {
+		h.socket.Close()
+	}
+	if h.store != nil {
+		return h.store.Close()
+	}
+	return nil
+}
+
+// build makes the servers of all doors.
+func (h *house) build() {
+	c := h.config
+	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, NoPlus: c.Separator == ""})
+	door := smtpd.Options{
+		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
+		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
+		UnknownPerHour: c.Limits.UnknownRecipientsPerHour,
+		RcptPerHour:    c.Limits.SubmissionsPerHour, RcptPerDay: c.Limits.SubmissionsPerDay,
+	}
+	if door.UnknownPerHour == 0 {
+		door.UnknownPerHour = -1 // in config.toml 0 is no limit
+	}
+	h.mx = smtpd.New(door)
+	door.Kind, door.Users = smtpd.Submission, smtpd.SignIn(h.signIn)
+	h.msa = smtpd.New(door)
+	h.imap = imapd.New(imapd.Options{
+		Host: c.Host(), Store: h.store, SignIn: h.signIn, TLS: h.certs.TLSConfig(),
+		AppendLimit: int64(c.Limits.MessageSize), Log: h.log,
+	})
+	h.pop3 = pop3d.New(pop3d.Options{Host: c.Host(), SignIn: h.signIn, TLS: h.certs.TLSConfig(), Log: h.log})
+}
+
+// directory lets smtpd see an Agent's Transactions as its own.
+type directory struct{ *deliver.Agent }
+
+func (d directory) Begin() smtpd.Transaction { return d.Agent.Begin() }
+
+// run serves until ctx ends or something fails, then stops everything in
+// order and closes the store.
+func (h *house) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.store.Run(ctx) })
+	g.Go(func() error { return h.signIn.Run(ctx) })
+	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
+	g.Go(func() error {
+		select {
+		case <-h.store.BrokenDown():
+			return h.store.Broken()
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	for _, l := range h.doors {
+		g.Go(func() error { return h.serve(ctx, l) })
+		h.log.Info("listening", "door", l.Door().Name, "address", l.Addr())
+	}
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	select {
+	case err := <-done:
+		return errors.Join(err, h.close())
+	case <-ctx.Done():
+	}
+	h.log.Info("stopping")
+	select {
+	case err := <-done:
+		return errors.Join(err, h.close())
+	case <-time.After(stopTime):
+		return errors.Join(errors.New("some connections did not end in time"), h.close())
+	}
+}
+
+func (h *house) admin() *admin.House {
+	return &admin.House{Store: h.store, SignIn: h.signIn, Started: time.Now(), Version: version()}
+}
+
+// serve answers at one door.
+func (h *house) serve(ctx context.Context, l *listen.Listener) error {
+	switch l.Door().Name {
+	case "smtp":
+		return h.mx.Serve(ctx, l)
+	case "submission":
+		return h.msa.Serve(ctx, l)
+	case "submissions":
+		return h.msa.Serve(ctx, tls.NewListener(l, h.certs.TLSConfig()))
+	case "imap":
+		return h.imap.Serve(ctx, l)
+	case "imaps":
+		return h.imap.Serve(ctx, tls.NewListener(l, h.certs.TLSConfig()))
+	case "pop3":
+		return h.pop3.Serve(ctx, l, false)
+	case "pop3s":
+		return h.pop3.Serve(ctx, l, true)
+	case "status":
+		return h.metrics().Serve(ctx, l, h.health)
+	}
+	return fmt.Errorf("there is no door %q", l.Door().Name)
+}
+
+// health tells whether mail can be taken and read right now.
+func (h *house) health(context.Context) error {
+	if err := h.store.Broken(); err != nil {
+		return err
+	}
+	if _, err := h.store.Domains(); err != nil {
+		return err
+	}
+	return h.store.Room(0)
+}
+
+// gates bounds the connections of each protocol.
+func gates(c config.Config) map[string]*listen.Gate {
+	gate := func(global, perIP int) *listen.Gate {
+		return listen.NewGate(listen.Limits{Global: global, PerIP: perIP, NewPerSecond: c.Connections.NewPerSecond, Burst: c.Connections.NewAtOnce})
+	}
+	return map[string]*listen.Gate{
+		"smtp":   gate(c.Connections.SMTP, c.Connections.SMTPPerIP),
+		"imap":   gate(c.Connections.IMAP, c.Connections.IMAPPerIP),
+		"pop3":   gate(c.Connections.POP3, c.Connections.POP3PerIP),
+		"status": listen.NewGate(listen.Limits{Global: 20}),
+	}
+}
+
+// doors lists what the settings want to listen on.
+func doors(c config.Config, gates map[string]*listen.Gate) []listen.Door {
+	const (
+		smtpRefusal = "421 4.7.0 Too many connections; please try again later\r\n"
+		imapRefusal = "* BYE [UNAVAILABLE] Too many connections; please try again later\r\n"
+		pop3Refusal = "-ERR [SYS/TEMP] Too many connections; please try again later\r\n"
+	)
+	var list []listen.Door
+	for _, d := range []struct {
+		name, gate, refusal string
+		addresses           []string
+	}{
+		{"smtp", "smtp", smtpRefusal, c.Listen.SMTP},
+		{"submission", "smtp", smtpRefusal, c.Listen.Submission},
+		{"submissions", "smtp", "", c.Listen.Submissions},
+		{"imap", "imap", imapRefusal, c.Listen.IMAP},
+		{"imaps", "imap", "", c.Listen.IMAPS},
+		{"pop3", "pop3", pop3Refusal, c.Listen.POP3},
+		{"pop3s", "pop3", "", c.Listen.POP3S},
+		{"status", "status", "", c.Listen.Status},
+	} {
+		for _, addr := range d.addresses {
+			list = append(list, listen.Door{Name: d.name, Addr: addr, Refusal: d.refusal,
+				Gate: gates[d.gate], PrivateOnly: contains(c.Listen.LANOnly, d.name)})
+		}
+	}
+	return list
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// metrics gathers the figures of all parts.
+func (h *house) metrics() *metrics.Registry {
+	r := metrics.New()
+	disk := func(read func(store.Stats) int64) func() float64 {
+		return func() float64 { return float64(read(h.store.Stats())) }
+	}
+	r.Counter("homemail_store_commits_total", "Batches of changes made durable.", disk(func(s store.Stats) int64 { return s.Commits }))
+	r.Counter("homemail_store_flushes_total", "Flushes of the journal to the disk.", disk(func(s store.Stats) int64 { return s.Flushes }))
+	r.Counter("homemail_store_messages_total", "Copies of messages put into mailboxes.", disk(func(s store.Stats) int64 { return s.Messages }))
+	r.Counter("homemail_store_message_bytes_total", "Bytes of messages stored.", disk(func(s store.Stats) int64 { return s.Bytes }))
+	r.Gauge("homemail_store_journal_bytes", "Bytes that a crash now would have to be brought in from the journal.", disk(func(s store.Stats) int64 { return s.Journal }))
+	r.Gauge("homemail_disk_free_bytes", "Free bytes of the data's disk.", disk(func(s store.Stats) int64 { return s.Free }))
+	r.Gauge("homemail_disk_reserve_bytes", "Bytes of it that mail may not use.", disk(func(s store.Stats) int64 { return s.Reserve }))
+	for name, s := range map[string]*smtpd.Server{"mx": h.mx, "submission": h.msa} {
+		smtpMetrics(r, name, s)
+	}
+	for name, g := range h.gates {
+		r.Gauge("homemail_connections", "Open connections.", func() float64 { return float64(g.Counts().Open) }, "protocol", name)
+		r.Counter("homemail_connections_refused_total", "Connections beyond the limits.", func() float64 {
+			n := uint64(0)
+			for _, k := range g.Counts().Refused {
+				n += k
+			}
+			return float64(n)
+		}, "protocol", name)
+	}
+	p := h.pop3.Stats()
+	r.Counter("homemail_pop3_retrieved_total", "Messages sent by POP3.", func() float64 { return float64(p.Retrieved.Load()) })
+	return r
+}
+
+func smtpMetrics(r *metrics.Registry, door string, s *smtpd.Server) {
+	for _, f := range []struct {
+		name, help string
+		read       func(smtpd.Stats) int64
+	}{
+		{"homemail_smtp_accepted_total", "Messages stored.", func(s smtpd.Stats) int64 { return s.Accepted }},
+		{"homemail_smtp_bytes_total", "Bytes of the messages stored.", func(s smtpd.Stats) int64 { return s.Bytes }},
+		{"homemail_smtp_temporary_total", "Commands refused with a 4xx.", func(s smtpd.Stats) int64 { return s.Temporary }},
+		{"homemail_smtp_permanent_total", "Commands refused with a 5xx.", func(s smtpd.Stats) int64 { return s.Permanent }},
+		{"homemail_smtp_auth_failed_total", "Failed sign-ins.", func(s smtpd.Stats) int64 { return s.AuthFailed }},
+	} {
+		r.Counter(f.name, f.help, func() float64 { return float64(f.read(s.Stats())) }, "door", door)
+	}
+}
