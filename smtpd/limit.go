@@ -50,7 +50,8 @@ func (w *window[K]) take(k K) bool {
 	return true
 }
 
-// evict makes room: all spans that are over, or else any one.
+// evict makes room for many, so that it is seldom needed: all spans that are
+// over, or else any.
 func (w *window[K]) evict(now time.Time) {
 	for k, s := range w.keys {
 		if now.Sub(s.start) >= w.span {
@@ -58,7 +59,7 @@ func (w *window[K]) evict(now time.Time) {
 		}
 	}
 	for k := range w.keys {
-		if len(w.keys) < maxWindows {
+		if len(w.keys) < maxWindows*9/10 {
 			return
 		}
 		delete(w.keys, k)
