@@ -81,6 +81,16 @@ func (g *guard) hangUp(text string) {
 	g.mu.Unlock()
 }
 
+// hungUp ends the connection if hangUp was called, and reports whether.
+func (g *guard) hungUp() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.last != "" {
+		g.farewell(g.last)
+	}
+	return g.last != ""
+}
+
 // bye ends the connection: at once when it waits for the client, else when the
 // running command is done, but at last after grace.
 func (g *guard) bye(text string, grace time.Duration) {
@@ -110,10 +120,13 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed { // what was pipelined behind the end is not run
+		return 0, io.EOF
+	}
 	b, _ := g.in.Peek(min(g.in.Buffered(), len(p)))
 	n, err := g.track.take(b)
 	if errors.Is(err, errTooLong) {
-		g.farewell("Command line is too long")
+		g.farewell("Command or literal is too long")
 		return 0, io.EOF
 	}
 	if g.budget >= 0 {

@@ -7,11 +7,18 @@ import (
 	"strconv"
 )
 
-// maxCommand bounds a command without its literals. The library gives up at
-// 50 KiB and reads what is left as the next command: we must be first.
-const maxCommand = 48 << 10
+const (
+	// maxCommand bounds a command without its literals. The library gives up at
+	// 50 KiB and reads what is left as the next command: we must be first.
+	maxCommand = 48 << 10
+	// maxArgument bounds a literal that is no message. The library refuses a
+	// larger one and goes on in the middle of it: we must be first here too.
+	maxArgument = 4096
+	// maxHead is how much of a command is kept to tell APPEND from the others.
+	maxHead = 128
+)
 
-var errTooLong = errors.New("command line too long")
+var errTooLong = errors.New("command or literal too long")
 
 // A tracker follows the client's bytes closely enough to tell a literal
 // (RFC 9051 §4.3) from commands. The library answers NO or BAD to a literal it
@@ -26,6 +33,8 @@ type tracker struct {
 	left  int64  // of the literal that is being read
 	used  int    // bytes of the command so far
 	tail  []byte // end of the line so far, as much as a literal's announcement needs
+	head  []byte // start of the command, as far as its first literal
+	lits  int    // literals of the command so far
 }
 
 type trackerState int
@@ -61,8 +70,9 @@ func (t *tracker) take(b []byte) (int, error) {
 			return n, err
 		}
 		n += i + 1
-		if t.endLine() || n == len(b) {
-			return n, nil
+		lit, err := t.endLine()
+		if lit || err != nil || n == len(b) {
+			return n, err
 		}
 	}
 }
@@ -76,7 +86,8 @@ func (t *tracker) answered(p []byte) (desync bool) {
 	case t.state == asked && len(p) > 0 && p[0] == '+':
 		t.begin()
 	case t.state == asked:
-		t.state, t.used = inLine, 0
+		t.state = inLine
+		t.next()
 	}
 	return false
 }
@@ -99,8 +110,14 @@ func (t *tracker) begin() {
 	}
 }
 
-// keep remembers the end of the line.
+// next begins a command.
+func (t *tracker) next() { t.used, t.lits, t.head = 0, 0, t.head[:0] }
+
+// keep remembers the start of the command and the end of the line.
 func (t *tracker) keep(b []byte) {
+	if t.lits == 0 && len(t.head) < maxHead {
+		t.head = append(t.head, b[:min(len(b), maxHead-len(t.head))]...)
+	}
 	const need = 32 // "{" and 20 digits and "+} \r\n"
 	if len(b) > need {
 		b = b[len(b)-need:]
@@ -119,18 +136,29 @@ func (t *tracker) grow(n int) error {
 }
 
 // endLine reports whether the line announces a literal.
-func (t *tracker) endLine() bool {
-	size, plus, ok := literalAt(t.tail)
+func (t *tracker) endLine() (lit bool, err error) {
+	size, plus, lit := literalAt(t.tail)
 	t.tail = t.tail[:0]
-	switch {
-	case !ok:
-		t.used = 0
-	case plus:
-		t.state, t.size = announced, size
-	default:
-		t.state, t.size = asked, size
+	if !lit {
+		t.next()
+		return false, nil
 	}
-	return ok
+	if size > maxArgument && !t.message() {
+		return true, errTooLong
+	}
+	t.lits++
+	t.size, t.state = size, asked
+	if plus {
+		t.state = announced
+	}
+	return true, nil
+}
+
+// message reports whether the literal that the line announces is the message
+// of an APPEND: it is not if it comes first, where the mailbox is.
+func (t *tracker) message() bool {
+	f := bytes.Fields(t.head)
+	return len(f) > 2 && bytes.EqualFold(f[1], []byte("APPEND")) && (t.lits > 0 || f[2][0] != '{')
 }
 
 // literalAt reads the {n} or {n+} at the end of a line, with what the library

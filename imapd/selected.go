@@ -124,7 +124,7 @@ func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 		return nil
 	}
 	if err := s.catchUp(); err != nil {
-		return s.hear(w, err)
+		return s.hear(err)
 	}
 	return s.view.tell(w, allowExpunge)
 }
@@ -132,15 +132,11 @@ func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 // hear deals with an error outside of a command's answer: the library would
 // end the connection without a word. The command itself was done, so changes
 // that cannot be read now are left for later.
-func (s *session) hear(w *imapserver.UpdateWriter, err error) error {
-	s.g.mu.Lock()
-	last := s.g.last
-	s.g.mu.Unlock()
-	if last == "" {
-		return nil
+func (s *session) hear(err error) error {
+	if s.g.hungUp() {
+		return err
 	}
-	s.g.bye(last, 0)
-	return err
+	return nil
 }
 
 // Idle is IDLE, RFC 9051 §6.3.13. The watch stands since SELECT and is only
@@ -163,7 +159,7 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 			err := s.refreshed(v)
 			s.mu.Unlock()
 			if err != nil {
-				return s.hear(w, err)
+				return s.hear(err)
 			}
 		case <-stop:
 			return nil
@@ -186,7 +182,7 @@ func (s *session) idleOnce(w *imapserver.UpdateWriter, v *view) error {
 		return nil
 	}
 	if err := s.catchUp(); err != nil {
-		return s.hear(w, err)
+		return s.hear(err)
 	}
 	return v.tell(w, true)
 }
