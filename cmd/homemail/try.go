@@ -108,9 +108,7 @@ func (in *invocation) try(ctx context.Context, o tryOptions) (err error) {
 func openTry(ctx context.Context, data string, log *slog.Logger) (*house, error) {
 	c := trySettings(data)
 	listenOn(&c, func(name string) int { return tryPorts[name] })
-	quiet := slog.New(slog.DiscardHandler)
-	if h, err := openHouse(ctx, c, quiet); err == nil {
-		h.log = log
+	if h, err := openHouse(ctx, c, log); err == nil {
 		return h, nil
 	}
 	listenOn(&c, func(string) int { return 0 })
