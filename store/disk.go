@@ -32,6 +32,7 @@ type disk struct {
 	db   *badger.DB
 
 	durable bool   // Badger flushes its own writes: while value-log GC deletes files
+	opened  uint64 // how often Badger was opened: it numbers memtables anew each time
 	synced  uint32 // value log files below this number are on disk
 }
 
@@ -80,6 +81,7 @@ func (d *disk) start() error {
 		return fmt.Errorf("opening the database in %s: %w", d.dir, err)
 	}
 	d.db = db
+	d.opened++
 	return nil
 }
 
@@ -120,14 +122,14 @@ func fileNumbers(dir, suffix string) []uint32 {
 	return list
 }
 
-// memtables returns the oldest and newest memtable file; changes newer than
-// the oldest may not be in a table yet.
+// memtables returns the oldest and newest memtable; changes newer than the
+// oldest may not be in a table yet.
 func (d *disk) memtables() (oldest, newest uint64) {
 	list := fileNumbers(d.dir, ".mem")
 	if len(list) == 0 {
 		return 0, 0
 	}
-	return uint64(list[0]), uint64(list[len(list)-1])
+	return d.opened<<32 | uint64(list[0]), d.opened<<32 | uint64(list[len(list)-1])
 }
 
 // syncBodies makes the value log stable up to what was applied so far. Badger

@@ -43,7 +43,7 @@ type segment struct {
 	last uint64 // frame
 	end  int64  // where the next frame goes
 	cap  int64
-	mem  uint64 // once sealed: the newest memtable file that may hold its changes
+	mem  uint64 // once sealed: the newest memtable that may hold its changes
 }
 
 const (
