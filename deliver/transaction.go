@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 
 	"homemail/mail"
 	"homemail/mail/message"
@@ -79,8 +80,16 @@ func (a *Agent) target(r reached, size int64) (target, error) {
 			return to, mail.ErrMailboxFull
 		}
 	}
-	if r.detail != "" {
-		if m, err := who.account.Mailbox(r.detail); err == nil {
+	if r.detail == "" {
+		return to, nil
+	}
+	list, err := who.account.Mailboxes()
+	if err != nil {
+		return to, err
+	}
+	for _, m := range list {
+		// Strangers choose the detail: they shall not file mail under Sent or Trash.
+		if m.Use == mail.NoUse && strings.EqualFold(m.Name, r.detail) {
 			to.mailbox = m.ID
 		}
 	}
