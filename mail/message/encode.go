@@ -150,8 +150,8 @@ func (e *encoder) structure(s *Structure) {
 func (e *encoder) envelope(v *Envelope) {
 	sender, reply := slices.Equal(v.Sender, v.From), slices.Equal(v.ReplyTo, v.From)
 	m := e.mask(bit{hasDate, v.Date != ""}, bit{hasTime, !v.Time.IsZero()}, bit{hasSubject, v.Subject != ""},
-		bit{hasFrom, len(v.From) > 0}, bit{hasSender, !sender}, bit{senderIsFrom, sender && len(v.From) > 0},
-		bit{hasReplyTo, !reply}, bit{replyToIsFrom, reply && len(v.From) > 0}, bit{hasTo, len(v.To) > 0}, bit{hasCc, len(v.Cc) > 0},
+		bit{hasFrom, len(v.From) > 0}, bit{hasSender, !sender && len(v.Sender) > 0}, bit{senderIsFrom, sender && len(v.From) > 0},
+		bit{hasReplyTo, !reply && len(v.ReplyTo) > 0}, bit{replyToIsFrom, reply && len(v.From) > 0}, bit{hasTo, len(v.To) > 0}, bit{hasCc, len(v.Cc) > 0},
 		bit{hasBcc, len(v.Bcc) > 0}, bit{hasInReplyTo, v.InReplyTo != ""}, bit{hasMessageID, v.MessageID != ""},
 		bit{hasReferences, len(v.References) > 0})
 	if m&hasDate != 0 {

@@ -127,6 +127,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(parse(crlf(s)).AppendBinary(nil))
 	}
 	f.Add([]byte{version, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte("\x01000)1\x01\x10000000001\x02000000(00000000000000000000\"00000000000000000")) // Reply-To without From
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := Decode(b)
 		if err != nil {

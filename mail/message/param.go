@@ -280,6 +280,9 @@ func (sc *scanner) paramValue(b []byte) []byte {
 	if b, ok := sc.quoted(b); ok {
 		return b
 	}
+	if sc.more() && sc.v[sc.i] == '"' { // without an end
+		sc.i++
+	}
 	start, next := sc.i, sc.i-1 // next: the ';' or '=' that comes, looked for once
 	for sc.more() && sc.v[sc.i] != ';' {
 		if !isSpace(sc.v[sc.i]) {

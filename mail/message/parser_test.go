@@ -72,6 +72,23 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestRecordKept holds AppendBinary to what it wrote when the first messages
+// were kept: records are never rewritten. The file is not to be changed; a new
+// version brings a new file.
+func TestRecordKept(t *testing.T) {
+	b, err := os.ReadFile("testdata/07-mixed.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := os.ReadFile("testdata/07-mixed.record1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Decode(record); err != nil || !reflect.DeepEqual(s, parse(b)) {
+		t.Errorf("%v: got %+v", err, s)
+	}
+}
+
 // dump shows a Structure with the bodies of leaves, not their offsets: these
 // differ with line endings.
 func dump(b []byte, s *Structure) string {

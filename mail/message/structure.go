@@ -20,6 +20,10 @@ type Structure struct {
 }
 
 // A Part is an entity of RFC 2045: a leaf, a multipart, or a message within.
+// A multipart without parts, and a message that is encoded or nested too deep,
+// are leaves whatever their type says: ask IsMultipart and IsMessage. Strings
+// are unfolded, free of CR, LF and NUL, and otherwise the bytes of the header,
+// which need not be UTF-8.
 type Part struct {
 	Type, Subtype string  // lower case; text/plain if missing or bad
 	Params        []Param // of Content-Type, RFC 2231 decoded, names lower case

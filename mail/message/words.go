@@ -11,7 +11,7 @@ var words = [...]string{
 	"attachment", "inline", "7bit", "8bit", "base64", "quoted-printable", "binary", "size", "type", "text/html",
 	"multipart/alternative", "protocol", "micalg", "application/pkcs7-signature", "application/pgp-signature", "pgp-sha256", "pkcs7-signature", "pgp-signature", "calendar", "method",
 	"REQUEST", "x-unix-mode", "creation-date", "modification-date", "docomo.ne.jp", "ezweb.ne.jp", "softbank.ne.jp", "i.softbank.jp", "gmail.com", "icloud.com",
-	"yahoo.co.jp", "zip", "vnd.openxmlformats-officedocument.wordprocessingml.document", "vnd.openxmlformats-officedocument.spreadsheetml.sheet", "msword", "rfc822-headers", "report-type", "delivery-status", "heic", "mp4",
+	"yahoo.co.jp", "zip", "vnd.openxmlformats-officedocument.wordprocessingml.document", "vnd.openxmlformats-officedocument.spreadsheetml.sheet", "msword", "rfc822-headers", "report-type", "disposition-notification", "heic", "mp4",
 	"video", "audio", "digest", "global", "outlook.com", "en", "ja", "en-US", "ja-JP", "undisclosed-recipients",
 }
 
