@@ -1,0 +1,119 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"homemail/mail"
+	"homemail/store"
+)
+
+// A State is what a store holds.
+type State struct {
+	Boxes    []BoxNow                     `json:"-"`
+	Profiles map[string]map[string]string `json:"profiles,omitempty"` // account, worker: value
+	Findings []string                     `json:"findings,omitempty"` // of the store's own check, and of reading
+}
+
+// A BoxNow is a mailbox with its messages.
+type BoxNow struct {
+	Box
+	UIDNext  uint32       `json:"next"`
+	ModSeq   uint64       `json:"mod"`
+	Messages []MessageNow `json:"msgs,omitempty"`
+}
+
+// A MessageNow is a message of a mailbox.
+type MessageNow struct {
+	UID    uint32   `json:"u"`
+	ModSeq uint64   `json:"m"`
+	Flags  []string `json:"f,omitempty"`
+	SHA    string   `json:"s"`           // from the marker on
+	Prefix string   `json:"p,omitempty"` // what is before the marker
+	Err    string   `json:"e,omitempty"` // its bytes cannot be had
+}
+
+// Read reads all of a store. What it cannot read is among the findings, as is
+// what the store's own check finds.
+func Read(s *store.Store, check bool) State {
+	st := State{Profiles: map[string]map[string]string{}}
+	find := func(format string, args ...any) { st.Findings = append(st.Findings, fmt.Sprintf(format, args...)) }
+	profiles, err := s.Accounts()
+	if err != nil {
+		find("accounts: %v", err)
+	}
+	for _, p := range profiles {
+		st.Profiles[string(p.Address)] = map[string]string{}
+		for _, d := range p.Devices {
+			st.Profiles[string(p.Address)][d.ID] = d.Name
+		}
+		a, err := s.Account(p.Address)
+		if err != nil {
+			find("%v", err)
+			continue
+		}
+		boxes, err := a.Mailboxes()
+		if err != nil {
+			find("%s: mailboxes: %v", p.Address, err)
+		}
+		for _, m := range boxes {
+			st.Boxes = append(st.Boxes, readBox(a, p.Address, m, find))
+		}
+	}
+	if check {
+		r, err := s.Check(context.Background(), store.CheckOptions{Bodies: true})
+		if err != nil {
+			find("check: %v", err)
+		}
+		for _, f := range r.Findings {
+			find("check: %s", f.What)
+		}
+	}
+	return st
+}
+
+func readBox(a *store.Account, address mail.Path, m store.Mailbox, find func(string, ...any)) BoxNow {
+	b := BoxNow{Box: Box{Account: string(address), Validity: m.UIDValidity, Name: m.Name},
+		UIDNext: uint32(m.UIDNext), ModSeq: uint64(m.ModSeq)}
+	entries, err := a.Entries(m.ID)
+	if err != nil {
+		find("%s: %s: entries: %v", address, m.Name, err)
+	}
+	for _, e := range entries {
+		x := MessageNow{UID: uint32(e.UID), ModSeq: uint64(e.ModSeq), Flags: flagNames(e.Flags, e.Keywords)}
+		if err := readMessage(a, m.ID, &x); err != nil {
+			x.Err = err.Error()
+			if !errors.Is(err, store.ErrNotFound) { // that would be silence
+				find("%s: %s: message %d: %v", address, m.Name, e.UID, err)
+			}
+		}
+		b.Messages = append(b.Messages, x)
+	}
+	return b
+}
+
+func readMessage(a *store.Account, box mail.MailboxID, x *MessageNow) error {
+	m, err := a.Message(box, mail.UID(x.UID))
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if _, err := a.Body(m).WriteTo(&b); err != nil {
+		return err
+	}
+	at := max(0, bytes.Index(b.Bytes(), []byte(marker)))
+	sum := sha256.Sum256(b.Bytes()[at:])
+	x.SHA, x.Prefix = hex.EncodeToString(sum[:]), string(b.Bytes()[:at])
+	return nil
+}
+
+func flagNames(f mail.Flags, keywords []string) []string {
+	list := f.AppendNames(slices.Clone(keywords))
+	slices.Sort(list)
+	return list
+}
