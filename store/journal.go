@@ -38,12 +38,13 @@ type journal struct {
 
 // A segment is a file of frames.
 type segment struct {
-	file *os.File
-	path string
-	last uint64 // frame
-	end  int64  // where the next frame goes
-	cap  int64
-	mem  uint64 // once sealed: the newest memtable that may hold its changes
+	file  *os.File
+	path  string
+	first uint64 // frame
+	last  uint64
+	end   int64 // where the next frame goes
+	cap   int64
+	mem   uint64 // once sealed: the newest memtable that may hold its changes
 }
 
 const (
@@ -90,8 +91,40 @@ func openJournal(dir string, size int64, after uint64, replay func(seq uint64, p
 	}
 	j.seq = max(j.seq, scan.last)
 	j.stable, j.noted = j.seq, j.seq
-	j.sealed = scan.segments
+	if err := j.forget(scan); err != nil {
+		return nil, nil, err
+	}
 	return j, scan.damaged, nil
+}
+
+// forget erases what does not count. The numbers are given out again: were the
+// old frames still there at the next start, the new ones would lie behind a
+// gap, and a segment that holds nothing would be the file of the next one.
+func (j *journal) forget(scan *journalScan) error {
+	for _, fr := range scan.dropped {
+		if err := eraseFrame(fr); err != nil {
+			return err
+		}
+	}
+	for _, s := range scan.segments {
+		if s.first <= j.seq {
+			j.sealed = append(j.sealed, s)
+			continue
+		}
+		if err := os.Remove(s.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eraseFrame(fr frameAt) error {
+	f, err := os.OpenFile(fr.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, frameHeader), fr.offset)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // append writes a frame. With flush it is on disk when append returns, and so
@@ -189,7 +222,7 @@ func (j *journal) rotate(n int64) error {
 	if err != nil {
 		return err
 	}
-	j.active = &segment{file: f, path: path, end: segmentHead, cap: size, last: j.seq}
+	j.active = &segment{file: f, path: path, first: first, end: segmentHead, cap: size, last: j.seq}
 	head := make([]byte, segmentHead)
 	copy(head, "homemail journal 1\n")
 	binary.BigEndian.PutUint64(head[32:], first)

@@ -168,3 +168,52 @@ func FuzzScanJournal(f *testing.F) {
 		}
 	})
 }
+
+// TestJournalEmptySegmentOfACrash: the process was killed after it made a
+// segment and before it wrote a frame, so the next start makes it again.
+func TestJournalEmptySegmentOfACrash(t *testing.T) {
+	dir := t.TempDir()
+	j, _, _ := readAll(t, dir)
+	if err := j.rotate(frameAlign); err != nil {
+		t.Fatal(err)
+	}
+	j, _, _ = readAll(t, dir)
+	if _, err := j.append([]byte("acknowledged"), true); err != nil {
+		t.Fatal(err)
+	}
+	j.seal(1)
+	if err := j.release(func(s *segment) bool { return s.mem != 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, _ := readAll(t, dir); len(got) != 1 {
+		t.Errorf("came back: %q", got)
+	}
+}
+
+// TestJournalForgetsATornTail: what a power cut left behind a gap must not
+// turn up when the frames of the gap were written anew, in whatever file.
+func TestJournalForgetsATornTail(t *testing.T) {
+	for _, frames := range []int{1, 0} { // that were acknowledged in the torn segment
+		dir := t.TempDir()
+		j, _, _ := readAll(t, dir)
+		for range frames {
+			j.append([]byte("acknowledged"), true)
+		}
+		for range 3 {
+			j.append([]byte("old"), false)
+		}
+		path, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+		f, err := os.OpenFile(path[0], os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteAt(make([]byte, frameAlign), int64(segmentHead+frames*frameAlign))
+		f.Close()
+		j, _, _ = readAll(t, dir)
+		j.append([]byte("new"), true)
+		_, got, damaged := readAll(t, dir)
+		if len(got) != frames+1 || got[frames] != "new" || len(damaged) != 0 {
+			t.Errorf("%d acknowledged: came back %q, damage %v", frames, got, damaged)
+		}
+	}
+}

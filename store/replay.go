@@ -12,6 +12,7 @@ import (
 type journalScan struct {
 	segments []*segment
 	frames   []frameAt
+	dropped  []frameAt // the good ones behind a gap that was not acknowledged
 	gaps     []damage
 	damaged  []damage // the gaps that had been acknowledged
 	stable   uint64   // the highest number that some frame calls stable
@@ -49,7 +50,7 @@ func (s *journalScan) judge() {
 		}
 		for i, f := range s.frames {
 			if f.seq > g.from {
-				s.frames = s.frames[:i]
+				s.frames, s.dropped = s.frames[:i], s.frames[i:]
 				break
 			}
 		}
@@ -74,7 +75,7 @@ func (s *journalScan) scanSegment(path string) error {
 	if _, err := fmt.Sscanf(info.Name(), "%016x.log", &first); err != nil {
 		return fmt.Errorf("journal: %s: %w", info.Name(), err)
 	}
-	seg := &segment{path: path, end: segmentHead, cap: info.Size(), last: first - 1}
+	seg := &segment{path: path, first: first, end: segmentHead, cap: info.Size(), last: first - 1}
 	s.segments = append(s.segments, seg)
 	want := first
 	if n := len(s.frames); n > 0 && s.frames[n-1].seq+1 < first {
