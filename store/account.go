@@ -29,7 +29,8 @@ type Profile struct {
 	Devices  []Device       `json:"devices,omitempty"`
 	Disabled bool           `json:"disabled,omitempty"`
 	Quota    int64          `json:"quota,omitempty"` // bytes; 0 is no limit
-	// KeepDays is how long a message stays after POP3 fetched it; -1 is for ever.
+	// KeepDays is how long a message stays after POP3 fetched it; -1 and 0 are
+	// for ever, until the mail program deletes it.
 	KeepDays int       `json:"keep_days"`
 	Created  time.Time `json:"created"`
 }
