@@ -70,7 +70,7 @@ func openDisk(dir string, log *slog.Logger, broken func(error)) (*disk, error) {
 }
 
 func (d *disk) start() error {
-	if err := shieldValueLog(d.dir); err != nil {
+	if err := errors.Join(removeEmpty(d.dir), shieldValueLog(d.dir)); err != nil {
 		return err
 	}
 	o := badgerOptions(d.dir, badgerLog{d})
@@ -82,6 +82,26 @@ func (d *disk) start() error {
 	}
 	d.db = db
 	d.opened++
+	return nil
+}
+
+// removeEmpty removes the log files that were just made when the process ended:
+// Badger takes one for an error.
+func removeEmpty(dir string) error {
+	for _, pattern := range []string{"*.vlog", "*.mem"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if info, err := os.Stat(path); err != nil || info.Size() > 0 {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

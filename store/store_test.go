@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -423,5 +425,32 @@ func TestSecondOpenIsRefused(t *testing.T) {
 	open(t, dir, Options{})
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("second open: %v", err)
+	}
+}
+
+// TestOpensWithEmptyFiles: a crash can leave files of Badger's that have a name
+// and nothing in them.
+func TestOpensWithEmptyFiles(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{Reserve: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := addAccount(t, s, "anna@example.test")
+	put(t, a, inbox(t, a), text(1, 5000))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"009999.vlog", "09999.mem"} {
+		if err := os.WriteFile(filepath.Join(dir, "db", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, dir, Options{})
+	if a, err = s.Account("anna@example.test"); err != nil {
+		t.Fatal(err)
+	}
+	if len(body(t, a, inbox(t, a).ID, 1)) == 0 {
+		t.Error("the message is gone")
 	}
 }
