@@ -115,9 +115,8 @@ func (r *addressReader) special(c byte) bool {
 	case c == ';':
 		r.endMailbox()
 		r.endGroup()
-	case c == ':' && r.angle == before && r.at < 0 && !r.group && len(r.text) > 0:
-		r.group = r.add(Address{Mailbox: r.p.keepName(r.text)})
-		r.reset()
+	case c == ':' && r.angle == before && r.at < 0 && !r.group:
+		r.startGroup()
 	case c == '@':
 		r.at, r.blank = len(r.text), false
 		r.text = append(r.text, c)
@@ -156,6 +155,15 @@ func (r *addressReader) endMailbox() {
 	}
 	r.reset()
 	r.name, r.comment, r.angle = "", nil, before
+}
+
+// startGroup makes a group of the words so far, unless they have no text: the
+// mark of its start would be that of an end.
+func (r *addressReader) startGroup() {
+	if name := r.p.keepName(r.text); name != "" {
+		r.group = r.add(Address{Mailbox: name})
+	}
+	r.reset()
 }
 
 func (r *addressReader) endGroup() {

@@ -38,6 +38,7 @@ func hostile() map[string][]byte {
 		"escapes":                []byte("To: " + strings.Repeat("\x1b$", 100000) + "\r\n\r\n"),
 		"angles":                 []byte("To: " + strings.Repeat("<", 200000) + "\r\n\r\n"),
 		"names of 10 KB":         []byte(strings.Repeat("From: "+strings.Repeat("n", 10000)+" <a@b>\r\n", 25) + "\r\n"),
+		"groups without names":   []byte("To: " + strings.Repeat("\x00", 4000) + strings.Repeat(":", 200000) + "\r\n\r\n"),
 		"delivered":              []byte(strings.Repeat("Delivered-To: "+strings.Repeat("n", 2000)+"\r\n", 120) + "\r\n"),
 		"references":             []byte("References: " + manyf("<%d@x>\r\n ", 15000) + "\r\n\r\n"),
 		"boundary lines":         append(nest(19), strings.Repeat("--\r\n--f\r\n---\r\n", 50000)...),
