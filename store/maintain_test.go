@@ -32,7 +32,7 @@ func TestMaintainGivesSpaceBack(t *testing.T) {
 	s := open(t, dir, Options{})
 	a := addAccount(t, s, "anna@example.test")
 	m := inbox(t, a)
-	const count, size = 2000, 100 << 10
+	const count, size = 1400, 100 << 10
 	var gone, kept []mail.UID
 	for i := range count {
 		p := put(t, a, m, text(i, size))

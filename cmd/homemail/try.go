@@ -165,19 +165,24 @@ func addPerson(s *store.Store, p person, name string) (fresh bool, err error) {
 	if err := s.AddDomain(p.Address.Domain()); err != nil && !errors.Is(err, store.ErrExists) {
 		return false, err
 	}
-	a, err := s.AddAccount(store.Profile{Address: p.Address, Name: name, KeepDays: -1})
+	_, err = s.AddAccount(store.Profile{Address: p.Address, Name: name, KeepDays: -1})
+	fresh = err == nil
 	if errors.Is(err, store.ErrExists) {
-		if a, err = s.Account(p.Address); err == nil {
-			err = a.Update(func(p *store.Profile) error { p.Devices = nil; return nil })
-		}
-	} else {
-		fresh = err == nil
+		err = forgetDevices(s, p.Address)
 	}
 	if err != nil {
 		return false, err
 	}
 	_, err = admin.AddDeviceWith(s, p.Address, "try", p.Password)
 	return fresh, err
+}
+
+func forgetDevices(s *store.Store, address mail.Path) error {
+	a, err := s.Account(address)
+	if err != nil {
+		return err
+	}
+	return a.Update(func(p *store.Profile) error { p.Devices = nil; return nil })
 }
 
 func fillMailbox(s *store.Store, address mail.Path, n int) error {
