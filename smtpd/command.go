@@ -28,7 +28,7 @@ func browser(*conn, string) reply { return webBrowser }
 func unknown(*conn, string) reply { return unknownCommand }
 
 func vrfy(*conn, string) reply {
-	return reply{code: 252, status: "2.5.1", text: "Cannot say; send mail and see"} // RFC 5321 §3.5.3
+	return reply{code: 252, status: "2.5.0", text: "Cannot say; send mail and see"} // RFC 5321 §3.5.3
 }
 
 func help(*conn, string) reply {
@@ -98,7 +98,7 @@ func (c *conn) startTLS(arg string) reply {
 	}
 	c.write(reply{code: 220, status: "2.0.0", text: "Go ahead"})
 	if c.flush() != nil || !c.shake(tls.Server(c.raw, c.s.o.TLS)) {
-		return reply{code: 421, status: "4.7.0", text: "TLS failed", hangup: true}
+		return reply{hangup: true} // there is no language left to say it in
 	}
 	c.reset() // RFC 3207 §4.2: forget all that was said in the clear
 	c.helo, c.esmtp = "", false

@@ -337,15 +337,26 @@ func (c *conn) hangUp(r reply) {
 	if c.flush() != nil || !r.failed() || c.ended() != nil { // never delays a stop
 		return
 	}
-	if h, ok := c.nc.(interface{ CloseWrite() error }); ok {
+	if t, ok := c.nc.(*tls.Conn); ok {
+		t.CloseWrite()
+	}
+	under := innermost(c.raw)
+	if h, ok := under.(interface{ CloseWrite() error }); ok {
 		h.CloseWrite()
 	}
 	c.raw.SetReadDeadline(time.Now().Add(lingerTime))
-	under := c.raw
-	if t, ok := under.(*tls.Conn); ok {
-		under = t.NetConn()
-	}
 	io.CopyN(io.Discard, under, lingerBytes)
+}
+
+// innermost returns the connection that TLS and counting wrappers are around.
+func innermost(nc net.Conn) net.Conn {
+	for {
+		outer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = outer.NetConn()
+	}
 }
 
 // reset forgets the message under way.

@@ -74,6 +74,7 @@ func (c *conn) data(arg string) reply {
 // bdat is BDAT, RFC 3030 §2. Its octets follow whatever we think of it.
 func (c *conn) bdat(arg string) reply {
 	word, rest, _ := strings.Cut(arg, " ")
+	rest = strings.TrimSpace(rest)
 	size, err := strconv.ParseInt(word, 10, 64)
 	last := strings.EqualFold(rest, "LAST")
 	switch {

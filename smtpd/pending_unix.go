@@ -10,14 +10,7 @@ import (
 // pending reports whether the client has sent something already. It never
 // waits, and knows nothing about connections that are no sockets.
 func pending(nc net.Conn) bool {
-	for {
-		inner, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		nc = inner.NetConn()
-	}
-	sc, ok := nc.(syscall.Conn)
+	sc, ok := innermost(nc).(syscall.Conn)
 	if !ok {
 		return false
 	}
