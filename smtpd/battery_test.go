@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"crypto/tls"
 	"fmt"
 	"runtime"
 	"strings"
@@ -217,9 +218,12 @@ func TestInjection(t *testing.T) {
 			c.say("MAIL FROM:<evil@example.test>")
 			c.want("250")
 		}
-		c.startTLS()
-		c.say("RCPT TO:<anna@example.test>", "STARTTLS")
-		c.want("503", "503")
+		c.say("STARTTLS")
+		c.want("220")
+		c.nc = tls.Client(c.nc, clientTLS)
+		c.r.Reset(c.nc)
+		c.say("RCPT TO:<anna@example.test>", "MAIL FROM:<>", "AUTH PLAIN x", "STARTTLS")
+		c.want("503", "503", "503", "503")
 	}
 }
 
