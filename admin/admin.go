@@ -267,8 +267,8 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 			p.Quota = *q.Quota
 		}
 		if q.KeepDays != nil {
-			if *q.KeepDays < -1 || *q.KeepDays == 0 || *q.KeepDays > 36500 {
-				return fmt.Errorf("%w: days to keep are 1 to 36500, or -1 for ever", store.ErrInvalid)
+			if *q.KeepDays < 0 || *q.KeepDays > 36500 {
+				return fmt.Errorf("%w: days to keep are 1 to 36500, or 0 for ever", store.ErrInvalid)
 			}
 			p.KeepDays = *q.KeepDays
 		}

@@ -33,7 +33,7 @@ func ownerCommands() []command {
 		{"account disable", "ADDRESS", "end an account's sessions and let it sign in no more; mail still comes in", 1, 1, disableAccount(true)},
 		{"account enable", "ADDRESS", "let a disabled account sign in again", 1, 1, disableAccount(false)},
 		{"account quota", "ADDRESS SIZE", "set how much mail an account may keep: 5GB, 500 MiB, or 0 for no limit", 2, 2, setQuota},
-		{"account keep", "ADDRESS DAYS", "keep what POP3 has fetched for some days; -1 is for ever", 2, 2, setKeep},
+		{"account keep", "ADDRESS DAYS", "keep what POP3 has fetched for some days; 0 is for ever", 2, 2, setKeep},
 		{"password", "ADDRESS", "set a person's own password, for the web; it is asked for", 1, 1, setPassword},
 		{"device add", "ADDRESS NAME", "make a password for one mail program, shown this once", 2, 2, addDevice},
 		{"device list", "ADDRESS", "list the mail programs that may sign in, and when each did", 1, 1, listDevices},

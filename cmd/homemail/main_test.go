@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"homemail/admin"
+	"homemail/store"
+)
+
+// homemail runs a command line and returns what it prints and its exit code.
+func homemail(t *testing.T, stdin string, args ...string) (out string, code int) {
+	t.Helper()
+	var b bytes.Buffer
+	in := &invocation{stdout: &b, stderr: &b, stdin: strings.NewReader(stdin)}
+	code = in.run(t.Context(), args)
+	return b.String(), code
+}
+
+// must runs a command line that has to succeed.
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, code := homemail(t, "", args...)
+	if code != 0 {
+		t.Fatalf("homemail %s: exit %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+func TestTryOnce(t *testing.T) {
+	out := must(t, "try", "-once", "-data", t.TempDir())
+	for i, step := range []string{"submitted", "announced", "imap-read", "pop3-read"} {
+		lines := strings.Split(out, "\n")
+		if len(lines) < 4 || !strings.HasPrefix(lines[i], "ok  "+step+"  ") {
+			t.Fatalf("no %s in\n%s", step, out)
+		}
+	}
+}
+
+func TestTryKeepsItsData(t *testing.T) {
+	dir := t.TempDir()
+	must(t, "try", "-once", "-data", dir)
+	must(t, "try", "-once", "-data", dir)
+	out := must(t, "mailbox", "list", "anna@example.test", "-data", dir, "-json")
+	var boxes []admin.Mailbox
+	if err := json.Unmarshal([]byte(out), &boxes); err != nil {
+		t.Fatal(err)
+	}
+	if boxes[0].Name != "INBOX" || boxes[0].Messages != 18 {
+		t.Errorf("%+v", boxes[0])
+	}
+	must(t, "check", "store", "-bodies", "-data", dir)
+}
+
+// TestTryJSON runs try as a program would and asks the server that runs.
+func TestTryJSON(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(t.TempDir(), "target.json")
+	r, w := io.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		in := &invocation{stdout: w, stderr: io.Discard, stdin: strings.NewReader("")}
+		ended <- in.run(ctx, []string{"try", "-json", "-data", dir, "-messages", "3", "-users", "2", "-target", target})
+	}()
+	var said struct {
+		SMTP, IMAPS int
+		Accounts    []person
+		Data        string
+		PID         int
+	}
+	if err := json.NewDecoder(r).Decode(&said); err != nil {
+		t.Fatal(err)
+	}
+	if said.SMTP == 0 || said.IMAPS == 0 || len(said.Accounts) != 2 || said.Data != dir || said.PID != os.Getpid() {
+		t.Errorf("%+v", said)
+	}
+	var loads struct{ Users int }
+	if b, err := os.ReadFile(target); err != nil || json.Unmarshal(b, &loads) != nil || loads.Users != 2 {
+		t.Errorf("target file: %v %+v", err, loads)
+	}
+	if out := must(t, "status", "-data", dir); !strings.Contains(out, "runs since") || !strings.Contains(out, "all is well") {
+		t.Errorf("status of a running server: %s", out)
+	}
+	must(t, "account", "disable", "bert@example.test", "-data", dir)
+	if out := must(t, "account", "list", "-data", dir); !strings.Contains(out, "disabled") {
+		t.Errorf("accounts: %s", out)
+	}
+	stop()
+	select {
+	case code := <-ended:
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not stop")
+	}
+}
+
+func TestOwnerCommandsWithoutServer(t *testing.T) {
+	d := "-data=" + t.TempDir()
+	must(t, "domain", "add", "example.test", d)
+	must(t, "account", "add", "anna@example.test", "-name", "Anna", "-quota", "5GB", d)
+	must(t, "account", "add", "bert@example.test", d)
+	must(t, "alias", "add", "family@example.test", "anna@example.test", "bert@example.test", d)
+	must(t, "alias", "add", "@example.test", "anna@example.test", d)
+	var device admin.NewDevice
+	if err := json.Unmarshal([]byte(must(t, "device", "add", "anna@example.test", "Phone", "-json", d)), &device); err != nil || len(device.Password) < 26 {
+		t.Errorf("device %+v, %v", device, err)
+	}
+	if out := must(t, "device", "list", "anna@example.test", d); !strings.Contains(out, "Phone") || strings.Contains(out, device.Password) {
+		t.Errorf("devices: %s", out)
+	}
+	must(t, "device", "revoke", "anna@example.test", "Phone", d)
+	must(t, "account", "quota", "anna@example.test", "0", d)
+	must(t, "account", "keep", "anna@example.test", "14", d)
+	if out, code := homemail(t, "long enough a password\n", "password", "anna@example.test", d); code != 0 {
+		t.Errorf("password: %s", out)
+	}
+	if _, code := homemail(t, "short\n", "password", "anna@example.test", d); code != 1 {
+		t.Error("a short password was taken")
+	}
+	if _, code := homemail(t, "no\n", "account", "remove", "bert@example.test", d); code != 1 {
+		t.Error("an account was removed without a yes")
+	}
+	must(t, "account", "remove", "bert@example.test", "-yes", d)
+	if out := must(t, "alias", "list", d); strings.Contains(out, "bert") {
+		t.Errorf("aliases: %s", out)
+	}
+	must(t, "alias", "remove", "family@example.test", d)
+	must(t, "check", "store", "-bodies", d)
+	must(t, "maintain", d)
+	for _, bad := range [][]string{
+		{"account", "add", "nobody@elsewhere.test"}, {"account", "add", "not an address"}, {"account", "disable", "ghost@example.test"},
+		{"alias", "add", "x@example.test", "ghost@example.test"}, {"domain", "remove", "example.test"}, {"domain", "add", "-"},
+	} {
+		if out, code := homemail(t, "", append(bad, d)...); code == 0 || out == "" {
+			t.Errorf("%v: exit %d, %q", bad, code, out)
+		}
+	}
+}
+
+func TestCommandLineMistakes(t *testing.T) {
+	for _, args := range [][]string{{"no-such"}, {"account"}, {"account", "add"}, {"status", "extra"}, {"status", "-no-such-flag"}} {
+		if _, code := homemail(t, "", args...); code != 2 {
+			t.Errorf("%v: exit %d", args, code)
+		}
+	}
+	if out, code := homemail(t, ""); code != 0 || !strings.Contains(out, "homemail try") && !strings.Contains(out, "  try") {
+		t.Errorf("help: exit %d\n%s", code, out)
+	}
+	if out := must(t, "version"); !strings.HasPrefix(out, "homemail ") {
+		t.Errorf("version: %s", out)
+	}
+	if out := must(t, "config", "-data", "/somewhere/else"); !strings.Contains(out, "/somewhere/else") || !strings.Contains(out, "-data") {
+		t.Errorf("config: %s", out)
+	}
+}
+
+// TestHealth asks a running server for its figures and its sign of life.
+func TestHealth(t *testing.T) {
+	c := trySettings(t.TempDir())
+	listenOn(&c, func(string) int { return 0 })
+	c.Listen.Status = []string{"127.0.0.1:0"}
+	h, err := openHouse(t.Context(), c, quietLog(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.run(ctx) }()
+	at := ""
+	for _, l := range h.doors {
+		if l.Door().Name == "status" {
+			at = l.Addr().String()
+		}
+	}
+	for path, want := range map[string]string{"/healthz": "", "/metrics": "homemail_store_flushes_total"} {
+		resp, err := http.Get("http://" + at + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 || !strings.Contains(string(b), want) {
+			t.Errorf("%s: %s\n%s", path, resp.Status, b)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Open(c.Data, store.Options{}); err != nil {
+		t.Errorf("the store was not closed: %v", err)
+	}
+}
