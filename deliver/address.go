@@ -86,29 +86,18 @@ func (a *Agent) route(key mail.Path) (route store.Route, detail string, err erro
 	if !a.s.IsLocal(key.Domain()) {
 		return route, "", fmt.Errorf("%s: %w", key, mail.ErrNotLocal)
 	}
-	if base, detail := key.Detail(); base != key && !a.o.NoPlus {
+	if base, detail := key.Detail(a.o.Separator); base != key {
 		if route, err = a.s.Resolve(base.Key()); !errors.Is(err, store.ErrNotFound) {
 			return route, detail, err
 		}
 	}
-	if route, err = a.catchAll(key.Domain()); err != nil || len(route.Alias) > 0 {
-		return route, "", err
+	if route, err = a.s.Resolve(mail.Path("@" + key.Domain())); !errors.Is(err, store.ErrNotFound) {
+		return route, "", err // the domain's catch-all
 	}
 	if isRole(key) {
 		return a.oldestRoute()
 	}
 	return route, "", fmt.Errorf("%s: %w", key, mail.ErrUnknownRecipient)
-}
-
-// catchAll returns a domain's catch-all, empty if it has none.
-func (a *Agent) catchAll(domain string) (store.Route, error) {
-	aliases, err := a.s.Aliases()
-	for _, alias := range aliases {
-		if alias.Address == mail.Path("@"+domain) {
-			return store.Route{Alias: alias.To}, nil
-		}
-	}
-	return store.Route{}, err
 }
 
 // isRole reports whether p is a name that has to work in every domain of ours:

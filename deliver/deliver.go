@@ -16,9 +16,11 @@ import (
 
 // Options are the settings of an Agent.
 type Options struct {
-	Host   string       // our name, in Received
-	Log    *slog.Logger // slog.Default() if nil
-	NoPlus bool         // anna+shop@ is not anna@
+	Host string       // our name, in Received
+	Log  *slog.Logger // slog.Default() if nil
+	// Separator is between a name and its detail, as "+" in anna+shop@; "" turns
+	// that off.
+	Separator string
 }
 
 // An Agent delivers into a store. It is safe for concurrent use.

@@ -45,7 +45,7 @@ func newHouse(t *testing.T) *house {
 	h.account("old@example.test", func(p *store.Profile) { p.Disabled = true })
 	h.anna = h.account("anna@example.test", nil)
 	h.otto = h.account("otto@example.test", nil)
-	h.Agent = New(s, Options{Host: "mx.example.test", Log: quiet})
+	h.Agent = New(s, Options{Host: "mx.example.test", Log: quiet, Separator: "+"})
 	return h
 }
 

@@ -128,11 +128,12 @@ func (p Path) Wire() string {
 	return string(p.with(local, domain))
 }
 
-// Detail splits plus addressing, RFC 5233: anna+shop@example.test is
-// anna@example.test with the detail "shop".
-func (p Path) Detail() (base Path, detail string) {
-	user, detail, found := strings.Cut(p.unquoted(), "+")
-	if !found || user == "" {
+// Detail splits plus addressing, RFC 5233: with the separator "+",
+// anna+shop@example.test is anna@example.test with the detail "shop". An empty
+// separator splits nothing.
+func (p Path) Detail(separator string) (base Path, detail string) {
+	user, detail, found := strings.Cut(p.unquoted(), separator)
+	if !found || user == "" || separator == "" {
 		return p, ""
 	}
 	if !isDotted(user) {

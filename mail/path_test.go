@@ -80,7 +80,7 @@ func TestDetail(t *testing.T) {
 		{"postmaster", "postmaster", ""},
 		{"a@b+c", "a@b+c", ""},
 	} {
-		if base, detail := Path(tt.in).Detail(); string(base) != tt.base || detail != tt.detail {
+		if base, detail := Path(tt.in).Detail("+"); string(base) != tt.base || detail != tt.detail {
 			t.Errorf("%q: %q %q, want %q %q", tt.in, base, detail, tt.base, tt.detail)
 		}
 	}
@@ -90,7 +90,7 @@ func TestPathNotParsed(t *testing.T) { // conversions of anything must not panic
 	for _, in := range []string{"", "a@b@", "\"", "\"\\", "@", "\xff@\xff", "a@[", "\r\n@x"} {
 		p := Path(in)
 		_, _, _, _ = p.Local(), p.Domain(), p.Key(), p.Wire()
-		_, _ = p.Detail()
+		_, _ = p.Detail("+")
 	}
 	if got := Path("").Wire(); got != "" {
 		t.Errorf("null path on the wire: %q", got)
@@ -157,7 +157,7 @@ func FuzzParsePath(f *testing.F) {
 		if l := wire.Local(); l[0] != '"' && !isDotString(l) {
 			t.Fatalf("%q: %q is not safe on the wire", s, wire)
 		}
-		if base, _ := p.Detail(); base != p {
+		if base, _ := p.Detail("+"); base != p {
 			if _, err := ParsePath(string(base)); err != nil {
 				t.Fatalf("%q: base %q: %v", s, base, err)
 			}

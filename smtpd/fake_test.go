@@ -40,7 +40,7 @@ type stored struct {
 func (d *directory) Room(int64) error { return d.room }
 
 func (d *directory) Owns(a mail.AccountID, p mail.Path) bool {
-	base, _ := p.Key().Detail()
+	base, _ := p.Key().Detail("+")
 	return a == 1 && base == "anna@example.test" || a == 1 && p.Domain() == "all.example.test"
 }
 
@@ -74,7 +74,7 @@ func (t *fakeTransaction) Rcpt(p mail.Path, size int64) error {
 	if p.Domain() != "example.test" {
 		return fmt.Errorf("%s: %w", p, mail.ErrNotLocal)
 	}
-	base, _ := p.Key().Detail()
+	base, _ := p.Key().Detail("+")
 	switch base.Local() {
 	case "anna", "otto", "postmaster", "jürgen":
 		return nil

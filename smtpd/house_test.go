@@ -48,7 +48,7 @@ func newHouse(t *testing.T, o Options) (*house, *door) {
 		p.Devices = append(p.Devices, d)
 		return err
 	}))
-	h := &house{s: s, anna: anna, agent: deliver.New(s, deliver.Options{Host: "mx.example.test", Log: log})}
+	h := &house{s: s, anna: anna, agent: deliver.New(s, deliver.Options{Host: "mx.example.test", Log: log, Separator: "+"})}
 	leaf, err := x509.ParseCertificate(serverTLS().Certificates[0].Certificate[0])
 	must(t, err)
 	c := signin.New(s, signin.Options{Log: log, FailDelay: -1, Certificate: func() *x509.Certificate { return leaf }})

@@ -57,11 +57,16 @@ func getRoute(r reader, address mail.Path) (Route, error) {
 	return decodeRoute(v)
 }
 
-// Resolve tells what an address means, just as it is: plus addressing and
-// catch-all are deliver's. ErrNotFound if it means nothing.
+// Resolve tells what an address means, just as it is: plus addressing is
+// deliver's, and so is asking for a catch-all, whose address is "@domain".
+// ErrNotFound if it means nothing.
 func (s *Store) Resolve(p mail.Path) (route Route, err error) {
+	address, err := aliasAddress(p)
+	if err != nil {
+		return route, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
 	err = s.view(func(r reader) error {
-		route, err = getRoute(r, p.Key())
+		route, err = getRoute(r, address)
 		return err
 	})
 	return route, err

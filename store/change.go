@@ -137,16 +137,22 @@ func (t *tx) expunge(a mail.AccountID, box *Mailbox, uids []mail.UID) (gone []ma
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}
 		m, err := getMessage(t, a, box.ID, uid)
-		if err != nil {
+		switch {
+		case err == nil:
+			blobs[m.Blob] = droppedBlob{m.Hash, m.BlobSize}
+			t.del(referenceKey(m.Blob, a, box.ID, uid))
+		case errors.Is(err, ErrCorrupt):
+			// The person wants it gone. Its bytes stay until a repair finds
+			// that nothing refers to them.
+			t.store.log.Error("removing a message whose record is damaged", "account", a, "mailbox", box.ID, "uid", uid, "err", err)
+		default:
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}
-		blobs[m.Blob] = droppedBlob{m.Hash, m.BlobSize}
-		bytes += m.Size
+		bytes += e.Size
 		box.count(&e, -1)
 		box.ModSeq++
 		t.del(inMailbox(tMessage, a, box.ID).uid(uid))
 		t.del(inMailbox(tFlags, a, box.ID).uid(uid))
-		t.del(referenceKey(m.Blob, a, box.ID, uid))
 		t.del(inMailbox(tChange, a, box.ID).mod(e.ModSeq))
 		t.putChange(a, box.ID, box.ModSeq, uid, true)
 		gone = append(gone, uid)

@@ -129,7 +129,7 @@ func (h *house) close() error {
 func (h *house) build() {
 	c := h.config
 	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf})
-	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, NoPlus: c.Separator == ""})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator})
 	door := smtpd.Options{
 		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
 		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
