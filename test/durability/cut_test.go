@@ -116,6 +116,9 @@ func (b *book) cutOnce(t *testing.T, image string, cycle int, noSync bool, sum *
 	defer m.off()
 	o := options(filepath.Join(m.dir, "data"))
 	o.Seed, o.NoSync, o.Maintain = uint64(1000+cycle), noSync, cycle%4 == 0
+	if noSync { // nor other occasions for the disk to flush
+		o.Segment, o.JournalMax, o.Maintain = 0, 0, false
+	}
 	stop := writeBack(filepath.Join(m.dir, "data"))
 	l := b.live(t, o, func(l *life) {
 		defer stop()
