@@ -8,12 +8,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,19 +37,23 @@ type house struct {
 	acct        *store.Account
 	plain, tls  string // addresses
 	certificate *x509.Certificate
-	stop        func()
+	stop, close func()
 }
 
 func newHouse(t testing.TB) *house { return newHouseWith(t, Options{}) }
 
-func newHouseWith(t testing.TB, o Options) *house {
+func newHouseWith(t testing.TB, o Options) *house { return newHouseAt(t, t.TempDir(), o) }
+
+func newHouseAt(t testing.TB, dir string, o Options) *house {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.TempDir(), store.Options{Log: log, Reserve: 1 << 20})
+	s, err := store.Open(dir, store.Options{Log: log, Reserve: 1 << 20})
 	must(t, err)
 	h := &house{t: t, store: s, check: signin.New(s, signin.Options{Log: log, FailDelay: -1})}
-	must(t, s.AddDomain("example.test"))
-	h.acct, err = s.AddAccount(store.Profile{Address: anna, KeepDays: -1})
+	if h.acct, err = s.Account(anna); err != nil {
+		must(t, s.AddDomain("example.test"))
+		h.acct, err = s.AddAccount(store.Profile{Address: anna, KeepDays: -1})
+	}
 	must(t, err)
 	must(t, h.acct.Update(func(p *store.Profile) error {
 		d, err := signin.NewDevice(*p, "phone", password)
@@ -67,23 +73,19 @@ func newHouseWith(t testing.TB, o Options) *house {
 	go func() { ended <- server.Serve(ctx, plain) }()
 	go func() { ended <- server.Serve(ctx, tls.NewListener(secure, conf)) }()
 	go func() { ended <- h.check.Run(ctx) }()
-	stopped := false
-	h.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		for range 3 {
 			if err := <-ended; err != nil {
 				t.Errorf("a server ended with %v", err)
 			}
 		}
-	}
-	t.Cleanup(func() {
+	})
+	h.close = sync.OnceFunc(func() {
 		h.stop()
 		must(t, s.Close())
 	})
+	t.Cleanup(h.close)
 	return h
 }
 
@@ -104,7 +106,7 @@ func certificate(t testing.TB) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"mail.example.test"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"mail.example.test", "localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)

@@ -95,11 +95,11 @@ func TestSearchKeepsPipelinedCommands(t *testing.T) {
 
 func TestSearchEndsWithTheClient(t *testing.T) {
 	h := newHouse(t)
-	for range 300 {
+	for range 60 {
 		h.deliver("INBOX", strings.Repeat("some text to be searched \r\n", 8000))
 	}
 	c := h.open("INBOX")
-	c.send("a SEARCH" + strings.Repeat(" BODY nowhere OR BODY x1", 100) + " ALL\r\n")
+	c.send("a SEARCH" + strings.Repeat(" BODY nowhere OR BODY x1", 400) + " ALL\r\n")
 	time.Sleep(20 * time.Millisecond)
 	c.c.Close()
 	for begun := time.Now(); h.check.Stats().Sessions.Load() > 0; time.Sleep(time.Millisecond) {
