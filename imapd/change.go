@@ -29,7 +29,7 @@ func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOption
 	}
 	sp := s.s.o.Store.NewSpool()
 	defer sp.Discard()
-	if _, err := io.Copy(sp, r); err != nil {
+	if _, err := io.Copy(sp, io.LimitReader(r, r.Size())); err != nil {
 		return nil, s.refuse(err, "append")
 	}
 	if sp.Size() != r.Size() {
