@@ -157,10 +157,26 @@ func TestMailAsItIs(t *testing.T) {
 	if err != nil || len(list) != taken {
 		t.Errorf("all at once: %d messages, %v", len(list), err)
 	}
-	for _, key := range []string{"寿限無", "Grüße", "田中花子"} {
-		_, err := c.UIDSearch(&imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{{Text: []string{key}}, {Header: []imap.SearchCriteriaHeaderField{{Key: "Subject", Value: key}}}}}}, nil).Wait()
-		if err != nil {
-			t.Errorf("SEARCH %s: %v", key, err)
+	header := func(key, value string) imap.SearchCriteria {
+		return imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: key, Value: value}}}
+	}
+	for _, tt := range []struct {
+		criteria imap.SearchCriteria
+		least    int
+	}{
+		{imap.SearchCriteria{Body: []string{"寿限無"}}, 5}, // in whatever charset, if that is told
+		{imap.SearchCriteria{Text: []string{"ソ表能予"}}, 5},
+		{header("From", "田中花子"), 1},
+		{header("From", "a..b.@docomo.ne.jp"), 1},
+		{header("Subject", "来週の打ち合わせについて（再送）"), 1},
+		{header("Subject", "梅の花🌸"), 2},
+		{imap.SearchCriteria{Larger: 10 << 20}, 1},
+		{imap.SearchCriteria{SentSince: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, 1},
+		{imap.SearchCriteria{SentBefore: time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)}, 1},
+	} {
+		found, err := c.UIDSearch(&tt.criteria, nil).Wait()
+		if err != nil || len(found.AllUIDs()) < tt.least {
+			t.Errorf("SEARCH %+v: %v, %v", tt.criteria, found, err)
 		}
 	}
 	if d := time.Since(begin); d > 2*answerTime {
@@ -201,7 +217,10 @@ func (s *server) readBack(c *imapclient.Client, traffic *countingWriter, n int, 
 		s.t.Errorf("%s: POP3 has %d bytes, IMAP %d, or they differ:\n%q", sp.name, len(got), len(whole), shorten(got))
 	}
 	p.pop("QUIT")
-	fetch("ENVELOPE", &imap.FetchOptions{Envelope: true, InternalDate: true})
+	e := fetch("ENVELOPE", &imap.FetchOptions{Envelope: true, InternalDate: true}).Envelope
+	if strings.Contains(sp.text, " <"+sp.from+">\r\n") && (len(e.From) != 1 || e.From[0].Addr() != sp.from) {
+		s.t.Errorf("%s: the author is %+v", sp.name, e.From)
+	}
 	b := fetch("BODYSTRUCTURE", &imap.FetchOptions{BodyStructure: &imap.FetchItemBodyStructure{Extended: true}})
 	if b.BodyStructure == nil {
 		s.t.Errorf("%s: there is no BODYSTRUCTURE", sp.name)

@@ -166,7 +166,7 @@ func (s *server) log() []byte {
 }
 
 // checkLog looks for what no log may have: passwords, plain or as SASL sends
-// them, and what is in the mail. It also looks for panics.
+// them, and what is in the mail. It also looks for what must not happen.
 func (s *server) checkLog() {
 	log := s.log()
 	if !bytes.Contains(log, []byte("msg=listening")) {
@@ -183,7 +183,7 @@ func (s *server) checkLog() {
 			}
 		}
 	}
-	for _, word := range []string{canary, "panic", "level=ERROR"} {
+	for _, word := range []string{canary, "panic", "DATA RACE", "level=ERROR"} {
 		if bytes.Contains(log, []byte(word)) {
 			s.t.Errorf("the log has the word %q", word)
 		}

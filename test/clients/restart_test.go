@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -67,5 +69,21 @@ func TestKilled(t *testing.T) {
 				t.Errorf("round %d: UID %d has lost %s and has %q", round, m.UID, want, m.Flags)
 			}
 		}
+	}
+}
+
+// TestStopsAfterAWhile: a server that had nothing to do for a while before it
+// was stopped must find all of its mail complete. What is looked at is in
+// finish; there must be no sign-in here, as that would be noted at the stop.
+func TestStopsAfterAWhile(t *testing.T) {
+	s := start(t, 0)
+	for range 2 {
+		s.mx().send("carl@example.net", letter("carl@example.net", "anna@example.test", "then silence"), "anna@example.test")
+		time.Sleep(1500 * time.Millisecond)
+		must(t, s.signal(syscall.SIGTERM))
+		s.run()
+	}
+	if got := len(s.mailbox(s.anna(), "INBOX")); got != 2 {
+		t.Errorf("%d messages", got)
 	}
 }

@@ -77,7 +77,7 @@ func TestSwaksSubmission(t *testing.T) {
 		port int
 		tls  string
 	}{{s.Submission, "-tls"}, {s.Submissions, "-tlsc"}} {
-		for _, mech := range []string{"PLAIN", "LOGIN"} { // swaks has no SCRAM; mbsync and neomutt do
+		for _, mech := range []string{"PLAIN", "LOGIN"} { // swaks has no SCRAM; msmtp does
 			auth := []string{door.tls, "-a", mech, "-au", me.Address, "-ap"}
 			r := s.swaks(door.port, me.Address, to, append(auth, me.Password, "--attach-type", "application/octet-stream", "--attach", "@"+file)...)
 			if r.code != 0 {
