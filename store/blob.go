@@ -33,7 +33,11 @@ type Spool struct {
 // NewSpool starts a message. Its Discard must be called in the end.
 func (s *Store) NewSpool() *Spool {
 	s.receiving.Add(1)
-	return &Spool{s: s, hash: sha256.New(), parser: message.NewParser()}
+	sp := &Spool{s: s, hash: sha256.New(), parser: message.NewParser()}
+	if b, ok := s.chunks.Get().(*[]byte); ok {
+		sp.chunk = (*b)[:0]
+	}
+	return sp
 }
 
 // Write takes the next bytes. After an error it takes no more.
@@ -115,7 +119,11 @@ func (sp *Spool) Discard() {
 
 func (sp *Spool) end() {
 	sp.ended = true
-	sp.chunk = nil
+	if cap(sp.chunk) > 0 {
+		b := sp.chunk
+		sp.s.chunks.Put(&b)
+		sp.chunk = nil
+	}
 	sp.s.receiving.Add(-1)
 }
 

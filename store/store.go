@@ -60,6 +60,7 @@ type Store struct {
 
 	nextBlob  atomic.Uint64
 	receiving atomic.Int64 // spools that are being written to
+	chunks    sync.Pool    // of *[]byte, for spools
 	uses      lastUses
 	watchers  watchers
 	stats     stats

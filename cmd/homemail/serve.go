@@ -107,7 +107,7 @@ func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house
 func limitMemory() {
 	debug.SetGCPercent(50)
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(160 << 20)
+		debug.SetMemoryLimit(90 << 20)
 	}
 }
 
