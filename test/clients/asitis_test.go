@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,9 +123,8 @@ const (
 func TestMailAsItIs(t *testing.T) {
 	s := start(t, 0)
 	me := s.anna()
-	traffic := new(countingWriter)
-	conn := s.dial(s.IMAPS)
-	c := imapclient.New(struct{ net.Conn }{conn}, &imapclient.Options{DebugWriter: traffic})
+	traffic := &countingConn{Conn: s.dial(s.IMAPS)}
+	c := imapclient.New(traffic, nil)
 	must(t, c.Login(me.Address, me.Password).Wait())
 	taken := 0
 	for _, sp := range specimens() {
@@ -186,12 +186,12 @@ func TestMailAsItIs(t *testing.T) {
 }
 
 // readBack reads a message, the n-th, by both protocols.
-func (s *server) readBack(c *imapclient.Client, traffic *countingWriter, n int, sp specimen) {
+func (s *server) readBack(c *imapclient.Client, traffic *countingConn, n int, sp specimen) {
 	s.t.Helper()
 	_, err := c.Select("INBOX", nil).Wait()
 	must(s.t, err)
 	fetch := func(what string, o *imap.FetchOptions) *imapclient.FetchMessageBuffer {
-		begin, before := time.Now(), traffic.n
+		begin, before := time.Now(), traffic.read.Load()
 		list, err := c.Fetch(imap.SeqSetNum(uint32(n)), o).Collect()
 		if err != nil || len(list) != 1 {
 			s.t.Fatalf("%s: %s: %d messages, %v", sp.name, what, len(list), err)
@@ -199,7 +199,7 @@ func (s *server) readBack(c *imapclient.Client, traffic *countingWriter, n int, 
 		if d := time.Since(begin); d > answerTime {
 			s.t.Errorf("%s: %s took %v", sp.name, what, d)
 		}
-		if got := traffic.n - before; what != "BODY[]" && got > answerBytes {
+		if got := traffic.read.Load() - before; what != "BODY[]" && got > answerBytes {
 			s.t.Errorf("%s: %s is %d bytes", sp.name, what, got)
 		}
 		return list[0]
@@ -233,9 +233,17 @@ func (s *server) readBack(c *imapclient.Client, traffic *countingWriter, n int, 
 	}})
 }
 
-type countingWriter struct{ n int }
+// A countingConn counts what it reads.
+type countingConn struct {
+	net.Conn
+	read atomic.Int64
+}
 
-func (w *countingWriter) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read.Add(int64(n))
+	return n, err
+}
 
 // TestChunks: what comes by BDAT is kept to the byte too, also when its last
 // line has no end. POP3 has to end it, as its messages are lines.
