@@ -104,7 +104,7 @@ func (s *server) run() {
 	must(s.t, err)
 	defer log.Close()
 	s.cmd = exec.Command(path, append([]string{"try", "-v", "-json", "-data", s.Data}, s.flags...)...)
-	s.cmd.Stderr = log
+	s.cmd.Stderr, s.cmd.SysProcAttr = log, child()
 	out, err := s.cmd.StdoutPipe()
 	must(s.t, err)
 	must(s.t, s.cmd.Start())
