@@ -74,6 +74,9 @@ func (b *book) live(t *testing.T, o torture.Options, end func(*life), wrap ...st
 	l := &life{cmd: exec.Command(args[0], args[1:]...), ready: make(chan struct{}), over: make(chan struct{})}
 	l.cmd.Env = append(os.Environ(), tortureEnv+"="+string(options))
 	l.cmd.Stderr = &l.logs
+	if len(wrap) > 0 {
+		l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	}
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
