@@ -215,6 +215,7 @@ func (s *Store) write(batch *changes, flush bool) error {
 		s.breakDown(err)
 		return s.Broken()
 	}
+	s.applied = s.journal.seq
 	if flush {
 		s.stats.flushes.Add(1)
 	}

@@ -266,9 +266,16 @@ func (l badgerLog) Errorf(format string, args ...any) {
 	l.d.log.Error("the database reports an error", "err", err)
 	l.d.broken(err)
 }
+
+// Warningf is also how Badger says that a compaction could not write.
 func (l badgerLog) Warningf(format string, args ...any) {
+	if strings.HasPrefix(format, "While running") {
+		l.Errorf(format, args...)
+		return
+	}
 	l.d.log.Warn("database: " + shorten(strings.TrimSpace(fmt.Sprintf(format, args...))))
 }
+
 func (l badgerLog) Infof(string, ...any)  {}
 func (l badgerLog) Debugf(string, ...any) {}
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 // that was acknowledged.
 type journal struct {
 	dir    string
+	salt   salt
 	size   int64 // of a segment
 	noSync bool  // for the control run of the power-cut test only
 	active *segment
@@ -82,7 +82,10 @@ func openJournal(dir string, size int64, after uint64, replay func(seq uint64, p
 	if j.spare, err = filepath.Glob(filepath.Join(dir, "*.spare")); err != nil {
 		return nil, nil, err
 	}
-	scan, err := scanSegments(paths)
+	if j.salt, err = loadSalt(dir, paths); err != nil {
+		return nil, nil, err
+	}
+	scan, err := scanSegments(paths, j.salt)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -198,7 +201,7 @@ func (j *journal) frame(seq uint64, payload []byte, size int64) []byte {
 	binary.BigEndian.PutUint64(b[16:], seq)
 	binary.BigEndian.PutUint64(b[24:], j.stable)
 	end := frameHeader + copy(b[frameHeader:], payload)
-	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[8:end], castagnoli))
+	binary.BigEndian.PutUint32(b[4:], j.salt.sum(b[8:frameHeader], payload))
 	clear(b[end:])
 	if cap(j.buf) > 1<<20 { // one large batch must not keep its memory for ever
 		j.buf = nil
@@ -226,6 +229,9 @@ func (j *journal) rotate(n int64) error {
 	head := make([]byte, segmentHead)
 	copy(head, "homemail journal 1\n")
 	binary.BigEndian.PutUint64(head[32:], first)
+	for _, at := range saltCopies {
+		j.salt.put(head[at:])
+	}
 	if _, err := f.WriteAt(head, 0); err != nil {
 		return err
 	}

@@ -123,6 +123,49 @@ func TestJournalUsesFilesAgain(t *testing.T) {
 	}
 }
 
+// TestJournalTakesNoForgedFrame: a frame within somebody's mail stays mail,
+// also when the frame around it is damaged.
+func TestJournalTakesNoForgedFrame(t *testing.T) {
+	forger := &journal{seq: 41, stable: 41} // of another house, with another salt
+	forged := forger.frame(42, []byte("forged"), frameAlign)
+	payload := make([]byte, 3*frameAlign)
+	copy(payload[frameAlign-frameHeader:], forged)
+	dir := t.TempDir()
+	j, _, _ := readAll(t, dir)
+	j.append([]byte("first"), true)
+	j.append(payload, true)
+	j.append([]byte("last"), true)
+	j.close(false)
+	path, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	f, err := os.OpenFile(path[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteAt([]byte{0xff}, segmentHead+frameAlign+40) // within the second frame
+	f.Close()
+	_, got, damaged := readAll(t, dir)
+	if len(got) != 2 || got[0] != "first" || got[1] != "last" || len(damaged) != 1 {
+		t.Errorf("%d frames, damage %v", len(got), damaged)
+	}
+}
+
+func TestJournalSaltIsFoundAgain(t *testing.T) {
+	for name, harm := range map[string]func(dir string) error{
+		"lost": func(dir string) error { return os.Remove(filepath.Join(dir, saltName)) },
+		"damaged": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, saltName), make([]byte, saltSize), 0o600)
+		},
+	} {
+		dir := filled(t, 5)
+		if err := harm(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, damaged := readAll(t, dir); len(got) != 5 || len(damaged) != 0 {
+			t.Errorf("%s: %d frames, damage %v", name, len(got), damaged)
+		}
+	}
+}
+
 func FuzzDecodeChanges(f *testing.F) {
 	f.Add(appendChange(appendChange(nil, change{[]byte("key"), []byte("value")}), change{[]byte("gone"), nil}))
 	f.Add([]byte{3, 'a'})
@@ -150,12 +193,16 @@ func FuzzScanJournal(f *testing.F) {
 	seed, _ := os.ReadFile(paths[0])
 	f.Add(seed[:3*frameAlign])
 	f.Add([]byte("short"))
+	key, err := loadSalt(dir, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		path := filepath.Join(t.TempDir(), "0000000000000001.log")
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		scan, err := scanSegments([]string{path})
+		scan, err := scanSegments([]string{path}, key)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			if err := s.saveLastUse(); err != nil && s.Broken() == nil {
+			if err := errors.Join(s.saveLastUse(), s.saveGarbage()); err != nil && s.Broken() == nil {
 				s.log.Warn("last uses were not saved", "err", err)
 			}
 			if now.Before(night) {
@@ -50,6 +50,34 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// saveGarbage notes how much was removed, so that the night after a restart
+// knows of it too.
+func (s *Store) saveGarbage() error {
+	n := s.garbage.Load()
+	if s.saved.Swap(n) == n {
+		return nil
+	}
+	e := encoder{}
+	e.int(n)
+	return s.update(toChange, func(t *tx) error {
+		t.put(settingKey("garbage"), e)
+		return nil
+	})
+}
+
+func (s *Store) loadGarbage() error {
+	return s.view(func(r reader) error {
+		v, err := r.get(settingKey("garbage"))
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		d := decoder{rest: v}
+		s.garbage.Store(d.int())
+		s.saved.Store(s.garbage.Load())
+		return errors.Join(err, d.err)
+	})
 }
 
 // nextHour returns the next moment at which the local clock shows an hour.
@@ -75,14 +103,15 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if n, err := s.scrub(ctx); err != nil || n > 0 {
 		return errors.Join(err, fmt.Errorf("%w: %d chunks; no space is given back before that is mended", ErrCorrupt, n))
 	}
-	before := s.space.look()
+	before := s.space.lookNow()
 	start := time.Now()
 	rewritten, err := s.collectGarbage(ctx)
 	if err == nil {
 		s.garbage.Store(0)
+		err = s.saveGarbage()
 	}
 	s.log.Info("gave back the space of removed mail", "files", rewritten,
-		"mb", (s.space.look()-before)>>20, "ms", time.Since(start).Milliseconds())
+		"mb", (s.space.lookNow()-before)>>20, "ms", time.Since(start).Milliseconds())
 	return err
 }
 

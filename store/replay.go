@@ -3,13 +3,13 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 )
 
 // A journalScan is what the segments hold: where each good frame lies, and the
 // gaps.
 type journalScan struct {
+	salt     salt
 	segments []*segment
 	frames   []frameAt
 	dropped  []frameAt // the good ones behind a gap that was not acknowledged
@@ -29,8 +29,8 @@ type frameAt struct {
 
 // scanSegments finds all frames, in order, and decides which of them count: a
 // gap in frames that nobody was told of ends them, as a power cut leaves it.
-func scanSegments(paths []string) (*journalScan, error) {
-	s := &journalScan{}
+func scanSegments(paths []string, key salt) (*journalScan, error) {
+	s := &journalScan{salt: key}
 	for _, path := range paths {
 		if err := s.scanSegment(path); err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func (s *journalScan) scanSegment(path string) error {
 		s.gaps = append(s.gaps, damage{path, 0, s.frames[n-1].seq + 1, first - 1})
 	}
 	for at := int64(segmentHead); at < info.Size(); {
-		fr, ok, err := readFrame(f, path, at)
+		fr, ok, err := s.readFrame(f, path, at)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (s *journalScan) scanSegment(path string) error {
 }
 
 // readFrame reads the frame at an offset; ok is false if there is no good one.
-func readFrame(f *os.File, path string, at int64) (fr frameAt, ok bool, err error) {
+func (s *journalScan) readFrame(f *os.File, path string, at int64) (fr frameAt, ok bool, err error) {
 	var head [frameHeader]byte
 	n, err := readBlock(f, head[:], at)
 	if err != nil || n < frameHeader || binary.BigEndian.Uint32(head[0:]) != frameMagic {
@@ -122,8 +122,7 @@ func readFrame(f *os.File, path string, at int64) (fr frameAt, ok bool, err erro
 	if n, err := readBlock(f, payload, at+frameHeader); err != nil || int64(n) < size {
 		return fr, false, err
 	}
-	crc := crc32.Update(crc32.Checksum(head[8:], castagnoli), castagnoli, payload)
-	if crc != binary.BigEndian.Uint32(head[4:]) {
+	if s.salt.sum(head[8:], payload) != binary.BigEndian.Uint32(head[4:]) {
 		return fr, false, nil
 	}
 	return frameAt{path: path, offset: at, size: int(size),

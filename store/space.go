@@ -43,6 +43,15 @@ func newSpace(dir string, reserve int64) (*space, error) {
 	return &space{dir: dir, reserve: reserve}, nil
 }
 
+// lookNow asks the file system again.
+func (s *space) lookNow() int64 {
+	s.mu.Lock()
+	s.looked = time.Time{}
+	s.mu.Unlock()
+	return s.look()
+}
+
+// look returns the free bytes, no older than a second.
 func (s *space) look() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

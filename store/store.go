@@ -22,11 +22,12 @@ type Options struct {
 	// Reserve is the disk space in bytes that mail may not use; 0 is the
 	// larger of 512 MiB and 5 % of the disk.
 	Reserve int64
-	// JournalSegment is the size of a file of the journal; 0 is 16 MiB.
-	JournalSegment int64
 	// JournalMax is how much the journal holds at most before its contents are
-	// moved into tables; 0 is 128 MiB.
+	// moved into tables; 0 is 128 MiB, or a quarter of a smaller reserve.
 	JournalMax int64
+	// JournalSegment is the size of a file of the journal; 0 is 16 MiB, or an
+	// eighth of JournalMax.
+	JournalSegment int64
 	// NoSync leaves out every flush, so that a power cut loses mail. It is for
 	// the control run of the power-cut test.
 	NoSync bool
@@ -38,7 +39,19 @@ type Options struct {
 const (
 	journalSegment = 16 << 20
 	journalMax     = 128 << 20
+	journalMin     = 8 << 20
 )
+
+// sizeJournal sets the sizes that were left to us. The journal lives from the
+// reserve, and a crash writes its bodies a second time.
+func (o *Options) sizeJournal(reserve int64) {
+	if o.JournalMax == 0 {
+		o.JournalMax = min(journalMax, max(reserve/4, journalMin))
+	}
+	if o.JournalSegment == 0 {
+		o.JournalSegment = min(journalSegment, o.JournalMax/8)
+	}
+}
 
 // A Store is a directory with everything that homemail keeps.
 type Store struct {
@@ -50,6 +63,7 @@ type Store struct {
 	disk    *disk
 	journal *journal
 	payload []byte // of the frame being made, used again
+	applied uint64 // the last frame with changes; Badger has its number in a row
 
 	gate      sync.RWMutex // held to send requests; taken to close
 	closed    bool
@@ -65,6 +79,7 @@ type Store struct {
 	watchers  watchers
 	stats     stats
 	garbage   atomic.Int64 // bytes of bodies removed since the last maintenance
+	saved     atomic.Int64 // garbage as the store has it
 	damage    []string     // what was found to be damaged when the store was opened
 }
 
@@ -73,12 +88,6 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
-	}
-	if o.JournalSegment == 0 {
-		o.JournalSegment = journalSegment
-	}
-	if o.JournalMax == 0 {
-		o.JournalMax = journalMax
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -108,6 +117,7 @@ func (s *Store) open() error {
 	if s.space, err = newSpace(s.dir, s.options.Reserve); err != nil {
 		return err
 	}
+	s.options.sizeJournal(s.space.reserve)
 	if err := s.space.ballast(); err != nil {
 		return fmt.Errorf("ballast: %w", err)
 	}
@@ -118,6 +128,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
+	s.applied = applied
 	if err := s.replay(applied); err != nil {
 		return err
 	}
@@ -127,7 +138,7 @@ func (s *Store) open() error {
 	if err := s.migrate(); err != nil {
 		return err
 	}
-	if err := s.sweepStaged(); err != nil {
+	if err := errors.Join(s.sweepStaged(), s.loadGarbage()); err != nil {
 		return err
 	}
 	return s.Broken()
@@ -169,6 +180,7 @@ func (s *Store) replay(applied uint64) error {
 			if len(list) == 0 {
 				return nil
 			}
+			s.applied = seq
 			return s.disk.apply(list)
 		})
 	if err != nil {
@@ -179,12 +191,13 @@ func (s *Store) replay(applied uint64) error {
 	}
 	j.noSync = s.options.NoSync
 	s.journal = j
-	if frames > 0 {
-		s.log.Info("brought in the journal after an unclean stop", "frames", frames)
-	} else if err := s.checkClean(applied); err != nil {
-		return err
+	if frames == 0 {
+		return s.checkClean(applied)
 	}
-	return nil
+	s.log.Info("brought in the journal after an unclean stop", "frames", frames)
+	// Each start writes the bodies of the journal once more. Without this a
+	// server that keeps crashing would fill the disk.
+	return s.checkpoint()
 }
 
 // checkClean compares Badger with what the last orderly stop left.
@@ -199,6 +212,7 @@ func (s *Store) checkClean(applied uint64) error {
 	if len(b) == 8 && binary.BigEndian.Uint64(b) > applied {
 		s.found(fmt.Sprintf("changes %d to %d are missing from the database", applied+1, binary.BigEndian.Uint64(b)))
 		s.journal.seq = max(s.journal.seq, binary.BigEndian.Uint64(b))
+		s.applied = s.journal.seq
 	}
 	return nil
 }
@@ -224,7 +238,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.gate.Unlock()
-	s.saveLastUse()
+	if err := errors.Join(s.saveLastUse(), s.saveGarbage()); err != nil && s.Broken() == nil {
+		s.log.Warn("last uses were not saved", "err", err)
+	}
 	s.gate.Lock()
 	s.closed = true
 	close(s.requests)
@@ -234,14 +250,18 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closeFiles() error {
-	seq := s.journal.seq
+	if s.Broken() != nil {
+		// Nothing more goes to a disk that failed, and Badger would write its
+		// memtables. The journal has them.
+		return s.journal.close(false)
+	}
 	err := s.disk.close()
-	if err == nil && s.Broken() == nil && !s.options.NoSync {
+	if err == nil && !s.options.NoSync {
 		err = s.disk.syncBodies()
 	}
 	clean := err == nil && s.Broken() == nil
 	if clean {
-		err = writeFile(filepath.Join(s.dir, cleanName), binary.BigEndian.AppendUint64(nil, seq))
+		err = writeFile(filepath.Join(s.dir, cleanName), binary.BigEndian.AppendUint64(nil, s.applied))
 		clean = err == nil
 	}
 	return errors.Join(err, s.journal.close(clean))

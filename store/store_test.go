@@ -175,6 +175,26 @@ func TestReopenKeepsAll(t *testing.T) {
 	}
 }
 
+// TestQuietStopIsClean: what the journal notes while nothing happens is not
+// missing from the database at the next start.
+func TestQuietStopIsClean(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{Reserve: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addAccount(t, s, "anna@example.test")
+	if err := s.exclusive(func() error { s.quiet(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s = open(t, dir, Options{}); len(s.Damage()) > 0 {
+		t.Error(s.Damage())
+	}
+}
+
 // crash ends a store without telling Badger or the journal.
 func crash(s *Store) {
 	s.gate.Lock()

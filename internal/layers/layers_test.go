@@ -82,7 +82,7 @@ func TestLayers(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if name := d.Name(); d.IsDir() && p != root && (name == "testdata" || name == "vendor" || strings.HasPrefix(name, ".")) {
+		if name := d.Name(); d.IsDir() && p != root && (name == "testdata" || name == "third_party" || strings.HasPrefix(name, ".")) {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(p, ".go") {
