@@ -70,7 +70,7 @@ func openDisk(dir string, log *slog.Logger, broken func(error)) (*disk, error) {
 }
 
 func (d *disk) start() error {
-	if err := errors.Join(removeEmpty(d.dir), shieldValueLog(d.dir)); err != nil {
+	if err := errors.Join(removeEmpty(d.dir), forgetKeys(d.dir), shieldValueLog(d.dir)); err != nil {
 		return err
 	}
 	o := badgerOptions(d.dir, badgerLog{d})
@@ -100,6 +100,29 @@ func removeEmpty(dir string) error {
 			if err := os.Remove(path); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// forgetKeys makes sure that Badger looks for no encryption, which we never
+// use: damage to its list of keys, or to the number of a key at the start of a
+// value log file, would otherwise keep the store closed.
+func forgetKeys(dir string) error {
+	if err := os.Remove(filepath.Join(dir, badger.KeyRegistryFileName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, n := range fileNumbers(dir, ".vlog") {
+		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%06d.vlog", n)), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		var key, none [8]byte
+		if _, err = readBlock(f, key[:], 0); err == nil && key != none {
+			_, err = f.WriteAt(none[:], 0)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
 		}
 	}
 	return nil
