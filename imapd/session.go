@@ -70,7 +70,11 @@ func (s *session) Close() error {
 	if s.signed != nil {
 		s.signed.Close()
 	}
-	s.log.Debug("imap session ended", "device", s.device(), "lasted", time.Since(s.g.begun).Round(time.Millisecond))
+	level := slog.LevelDebug // strangers come and go
+	if s.signed != nil {
+		level = slog.LevelInfo
+	}
+	s.log.Log(context.Background(), level, "imap session ended", "device", s.device(), "lasted", time.Since(s.g.begun).Round(time.Millisecond))
 	s.g.done()
 	return nil
 }
