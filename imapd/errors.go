@@ -13,10 +13,6 @@ func no(code imap.ResponseCode, text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: code, Text: text}
 }
 
-func bad(text string) error {
-	return &imap.Error{Type: imap.StatusResponseTypeBad, Code: imap.ResponseCodeClientBug, Text: text}
-}
-
 var errReadOnly = no(imap.ResponseCodeNoPerm, "The mailbox was opened read-only")
 
 // refusals are the response codes (RFC 5530, RFC 9051 §7.1) of what the store

@@ -152,8 +152,3 @@ func (s *session) AppendLimit() uint32 { return uint32(s.s.o.AppendLimit) }
 
 // rev2 reports whether the client has enabled IMAP4rev2.
 func (s *session) rev2() bool { return s.conn.EnabledCaps().Has(imap.CapIMAP4rev2) }
-
-// during runs a command that may take long, until the client has gone.
-func (s *session) during(limit time.Duration, work func(context.Context) error) error {
-	return s.g.during(limit, work)
-}
