@@ -46,7 +46,19 @@ func serve(in *invocation, _ *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		h.hint()
 		return h.run(ctx)
+	}
+}
+
+// hint says what is missing before mail can come in.
+func (h *house) hint() {
+	if list, err := h.store.Domains(); err == nil && len(list) == 0 {
+		h.log.Warn("no mail is taken for any domain yet", "next", "homemail domain add example.org")
+		return
+	}
+	if list, err := h.store.Accounts(); err == nil && len(list) == 0 {
+		h.log.Warn("there is no account yet", "next", "homemail account add anna@example.org")
 	}
 }
 
