@@ -186,6 +186,9 @@ type conn struct {
 	leave func()
 }
 
+// NetConn returns the connection that is counted, for those who need its socket.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 func (c *conn) Close() error {
 	c.once.Do(c.leave)
 	return c.Conn.Close()
