@@ -1,11 +1,15 @@
 package smtpd
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
+
+	"homemail/listen"
 )
 
 // TestSmuggling tries every way known to end a message other than the right
@@ -97,14 +101,14 @@ func TestRelay(t *testing.T) {
 		for _, to := range tos {
 			c := d.ready()
 			c.say("MAIL FROM:"+from, "RCPT TO:"+to, "DATA")
-			c.want("250", "5", "503")
+			c.want("250", "5", "502")
 			c.nc.Close()
 		}
 	}
 	c := d.ready() // with SMTPUTF8, too
 	for _, to := range []string{"<víctim@outside.test>", "<victim@öutside.test>", "<victim@outside。test>", "<victim@exämple.test>"} {
 		c.say("MAIL FROM:<a@b.test> SMTPUTF8", "RCPT TO:"+to, "DATA", "RSET")
-		c.want("250", "550", "503", "250")
+		c.want("250", "550", "502", "250")
 	}
 	sub := open(t, Options{Kind: Submission})
 	c = sub.ready()
@@ -128,7 +132,7 @@ func TestBDAT(t *testing.T) {
 		c := begin() // chunks, an empty one among them, and one that ends between CR and LF
 		cut := strings.Index(rest, "\n")
 		c.send(fmt.Sprintf("BDAT 50\r\n%sBDAT 0\r\nBDAT %d\r\n%sBDAT %d LAST\r\n%sNOOP\r\n", first, cut, rest[:cut], len(rest)-cut, rest[cut:]))
-		c.want("250 2.0.0 50", "250", "250", "250 2.0.0 OK: stored", "250")
+		c.want("250 2.0.0 Continue", "250", "250", "250 2.0.0 OK: stored", "250")
 		if got := d.dir.got(); len(got) != 1 || got[0].data != letter {
 			t.Fatalf("stored %+v", got)
 		}
@@ -150,12 +154,12 @@ func TestBDAT(t *testing.T) {
 			c.send("BDAT 5\r\nFrom:")
 			c.want("250")
 			c.say(between)
-			c.want("503")
+			c.want("5") // 523 to AUTH where nobody signs in
 		}
 		for _, between := range []string{"RSET", "EHLO again.test"} {
 			c := begin()
 			c.send("BDAT 5\r\nFrom:" + between + "\r\nBDAT 4 LAST\r\nNOOPNOOP\r\n")
-			c.want("250", "250", "503", "250")
+			c.want("250", "250", "502", "250")
 			c.envelope() // nothing of it reaches the next message
 			c.send(letter + ".\r\n")
 			c.want("250")
@@ -173,7 +177,7 @@ func TestBDAT(t *testing.T) {
 		}
 		c = d.ready()
 		c.send("BDAT 10\r\nRSET\r\nRSETBDAT 99999999999\r\n")
-		c.want("503", "503")
+		c.want("502", "552")
 		c.wantEnd()
 	})
 }
@@ -223,7 +227,7 @@ func TestInjection(t *testing.T) {
 		c.nc = tls.Client(c.nc, clientTLS)
 		c.r.Reset(c.nc)
 		c.say("RCPT TO:<anna@example.test>", "MAIL FROM:<>", "AUTH PLAIN x", "STARTTLS")
-		c.want("503", "503", "503", "503")
+		c.want("502", "502", "502", "503")
 	}
 }
 
@@ -249,14 +253,42 @@ func TestPregreet(t *testing.T) {
 	c.wantEnd()
 }
 
+// TestPregreetBehindListen looks through the wrapper that counts connections.
+func TestPregreetBehindListen(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s, _ := quiet(MX)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	queue := listen.Wrap(l, listen.Door{Name: "smtp"}, s.log)
+	here, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer here.Close()
+	here.Write([]byte("EHLO spammer\r\n")) // before anybody accepts
+	go s.Serve(ctx, queue)
+	c := &client{t: t, nc: here, r: newReader(here)}
+	c.want("554 5.5.1")
+	c.wantEnd()
+}
+
 func TestFloods(t *testing.T) {
 	d := open(t, Options{Kind: MX, UnknownPerHour: 5})
 	c := d.ready()
-	for range maxErrors {
+	for range 4 { // go-smtp's own patience with what it does not understand
 		c.say("XYZZY")
-		c.want("500")
+		c.want("50")
 	}
-	c.say("XYZZY")
+	c.want("500 5.5.1 Too many errors")
+	c.wantEnd()
+
+	c = d.ready()
+	c.say("MAIL FROM:<>")
+	c.want("250")
+	for range maxErrors {
+		c.say("RCPT TO:<full@example.test>")
+		c.want("452")
+	}
+	c.say("RCPT TO:<full@example.test>")
 	c.want("421 4.7.0")
 	c.wantEnd()
 
@@ -268,6 +300,18 @@ func TestFloods(t *testing.T) {
 	c.say("NOOP")
 	c.want("421 4.7.0")
 	c.wantEnd()
+
+	c = d.ready() // recipients are no junk
+	c.say("MAIL FROM:<>")
+	c.want("250")
+	for range 100 {
+		c.say("RCPT TO:<anna@example.test>")
+		c.want("250")
+	}
+	for range maxJunk { // nor are chunks
+		c.say(fmt.Sprintf("BDAT %d\r\n%s", 600, strings.Repeat("x", 598)))
+		c.want("250")
+	}
 
 	c = d.ready() // mail keeps the connection young
 	for range maxJunk {

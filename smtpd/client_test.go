@@ -71,7 +71,7 @@ func (d *door) ready() *client {
 			c.startTLS()
 		}
 		c.say("AUTH PLAIN AGFubmFAZXhhbXBsZS50ZXN0AHJpZ2h0")
-		c.want("235 2.7.0")
+		c.want("235 2.0.0")
 	}
 	return c
 }

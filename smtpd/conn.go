@@ -2,21 +2,24 @@ package smtpd
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
-// A conn is one client. Its methods belong to the goroutine that serves it,
-// except end.
+// A conn is one client, and the connection that go-smtp sees of it. It stands
+// above TLS and below go-smtp, which reads from it whole command lines, one at
+// a time, and message bytes that have been looked at, and writes its replies to
+// it. Time, floods and framing are watched here.
+//
+// Its methods belong to the goroutine in which go-smtp serves it, except end.
 type conn struct {
 	s      *Server
 	ctx    context.Context // ends with the server
@@ -29,21 +32,32 @@ type conn struct {
 	remote netip.Addr
 	start  time.Time
 
-	helo   string
-	esmtp  bool
-	mailed bool // there was a MAIL
-	login  *Login
-	tx     *transaction // nil without MAIL
-	told   Transaction  // committed, and the client has said nothing since its 250
-	errors int
-	junk   int
+	session  *session // a new one after STARTTLS
+	helo     string
+	extended bool            // it was EHLO
+	mailed   bool            // there was a MAIL
+	over     bool            // nothing more is read or said
+	upgrade  bool            // because of STARTTLS
+	last     *smtp.SMTPError // why we hung up, nil if it was not us
+	told     Transaction     // committed, and the client has said nothing since its 250
+	errors   int
+	junk     int
+
+	verb    string // of the last command, in upper case
+	line    []byte // of it, what go-smtp has still to read
+	bare    bool   // it is RCPT TO:<postmaster>
+	flow    flow   // of message bytes that follow it
+	replied bool   // there was a reply to it
+	code    int    // of the last reply
+	within  bool   // a line of that
+	greeted bool
 
 	closed chan struct{}
 
-	mu      sync.Mutex // for what follows, which end uses
-	ending  *reply     // say this and hang up
-	atOnce  bool       // do not even wait for a message that is coming in
-	sending bool       // a message is coming in
+	mu      sync.Mutex      // for what follows, which end uses
+	ending  *smtp.SMTPError // say this and hang up
+	atOnce  bool            // do not even wait for a message that is coming in
+	sending bool            // a message is coming in
 }
 
 const (
@@ -77,16 +91,8 @@ func (c *conn) useConn(nc net.Conn) {
 
 // close frees everything. What was committed and never confirmed is said so.
 func (c *conn) close() {
-	if c.tx != nil && c.tx.body != nil {
-		c.s.count.lost.Add(1)
-		c.s.log.Info("message lost on the way in", "id", c.tx.id, "remote", c.remote, "from", c.tx.env.From, "bytes", c.tx.body.n)
-	}
-	c.reset()
 	if c.told != nil {
 		c.told.Unconfirmed()
-	}
-	if c.login != nil && c.login.Close != nil {
-		c.login.Close()
 	}
 	close(c.closed)
 	c.raw.SetWriteDeadline(time.Now().Add(time.Second)) // for TLS's close_notify
@@ -99,11 +105,11 @@ func (c *conn) close() {
 
 // end tells the connection, from outside, to say r and hang up: at once if it
 // waits for a command or if now is set, else after the message that comes in.
-func (c *conn) end(r reply, now bool) {
+func (c *conn) end(r *smtp.SMTPError, now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ending == nil {
-		c.ending = &r
+		c.ending = r
 	}
 	c.atOnce = c.atOnce || now
 	if c.atOnce || !c.sending {
@@ -131,58 +137,101 @@ func (c *conn) setSending(on bool) {
 }
 
 // ended is what to say last, nil if the connection may go on.
-func (c *conn) ended() *reply {
+func (c *conn) ended() *smtp.SMTPError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ending
 }
 
+// serve is the life of the connection: a go-smtp serves it, and after STARTTLS
+// another one, which knows nothing of what was said in the clear (RFC 3207 §4.2).
 func (c *conn) serve(ctx context.Context) {
 	c.ctx = ctx
-	if !c.greet() {
+	if !c.open() {
 		return
 	}
 	for {
-		line, err := c.readLine(c.commandDeadline())
-		if err != nil {
-			if r := c.readFailure(err); r != nil {
-				c.write(*r)
-				c.hangUp(*r)
-			}
+		c.session = &session{c: c}
+		c.s.protocol(c).Serve(&oneConn{c: c, closed: make(chan struct{})}) // its error says that there is no other
+		if !c.upgrade {
 			return
 		}
-		c.told = nil // whatever the client says now, it has read our 250
-		r := c.answer(line)
-		if r.code != 0 {
-			c.write(r)
+		c.writeReply(said(220, 0, 0, "Go ahead"))
+		if c.flush() != nil || !c.shake(tls.Server(c.raw, c.s.o.TLS)) {
+			return // there is no language left to say it in
 		}
-		if r.hangup {
-			c.hangUp(r)
-			return
-		}
+		c.over, c.upgrade = false, false
+		c.helo, c.extended = "", false
 	}
 }
 
-// greet does the TLS handshake of an implicit TLS door and writes the banner.
-func (c *conn) greet() bool {
+// open does the TLS handshake of an implicit TLS door, and sends those away who
+// talk before the banner.
+func (c *conn) open() bool {
 	if t, ok := c.raw.(*tls.Conn); ok {
-		if !c.shake(t) {
-			return false
-		}
-	} else if c.s.o.ImplicitTLS {
-		if !c.shake(tls.Server(c.raw, c.s.o.TLS)) {
-			return false
-		}
-	} else if c.s.o.Kind == MX && pending(c.raw) {
-		c.write(talkedFirst)
+		return c.shake(t)
+	}
+	if c.s.o.ImplicitTLS {
+		return c.shake(tls.Server(c.raw, c.s.o.TLS))
+	}
+	if c.s.o.Kind == MX && pending(c.raw) {
 		c.hangUp(talkedFirst)
 		return false
 	}
-	c.w.WriteString("220 ")
-	c.w.WriteString(c.s.o.Host)
-	c.w.WriteString(" ESMTP homemail\r\n")
 	return true
 }
+
+// guard, deferred, has a panic end this connection only.
+func (c *conn) guard() {
+	if p := recover(); p != nil {
+		c.over = true
+		c.s.log.Error("panic in a connection", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// A oneConn is a net.Listener with one connection. It is closed when that is.
+type oneConn struct {
+	c      *conn
+	given  bool
+	closed chan struct{}
+}
+
+func (l *oneConn) Addr() net.Addr { return l.c.LocalAddr() }
+func (l *oneConn) Close() error   { return nil }
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if !l.given {
+		l.given = true
+		return served{l.c, sync.OnceFunc(func() { close(l.closed) })}, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+// served is a conn in the hands of one go-smtp, which may not close what goes
+// on under TLS.
+type served struct {
+	*conn
+	done func()
+}
+
+// Close is called after QUIT, and in the end.
+func (s served) Close() error {
+	if !s.over {
+		s.hangUp(nil)
+	}
+	s.done()
+	return nil
+}
+
+func (c *conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
+func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// Deadlines are ours alone.
+
+func (c *conn) SetDeadline(time.Time) error      { return nil }
+func (c *conn) SetReadDeadline(time.Time) error  { return nil }
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // shake does the server's side of a TLS handshake, and goes on with TLS.
 func (c *conn) shake(t *tls.Conn) bool {
@@ -200,141 +249,19 @@ func (c *conn) shake(t *tls.Conn) bool {
 	return true
 }
 
-// commandDeadline is when the next command must have come, RFC 5321 §4.5.3.2.
-func (c *conn) commandDeadline() time.Time {
-	t := time.Now().Add(idle)
-	var by time.Time
-	switch {
-	case c.s.o.Kind == Submission && c.login == nil:
-		by = c.start.Add(untilAuth)
-	case !c.mailed:
-		by = c.start.Add(untilMail)
-	}
-	if !by.IsZero() && by.Before(t) {
-		return by
-	}
-	return t
-}
-
-var errLineTooLong = errors.New("line too long")
-
-// readLine reads up to an LF. Replies are written out before it waits, and only
-// then, so that pipelined commands get theirs in one packet (RFC 2920).
-func (c *conn) readLine(deadline time.Time) ([]byte, error) {
-	if have, _ := c.r.Peek(c.r.Buffered()); bytes.IndexByte(have, '\n') < 0 {
-		if err := c.flush(); err != nil {
-			return nil, err
+// hangUp says r, if it is not nil, as the last word: from here on go-smtp reads
+// the end, and its replies are thrown away. The client is given time to read
+// ours: closing with unread input would make the kernel reset the connection
+// and throw the reply away.
+func (c *conn) hangUp(r *smtp.SMTPError) {
+	if r != nil {
+		if c.last = r; r.Code >= 500 {
+			c.s.count.permanent.Add(1)
 		}
-		c.setReadDeadline(deadline)
+		c.writeReply(r)
 	}
-	line, err := c.r.ReadSlice('\n')
-	if err == bufio.ErrBufferFull || len(line) > maxLine {
-		return nil, errLineTooLong
-	}
-	return line, err
-}
-
-// readFailure is what to say when no command came, nil if nobody listens.
-func (c *conn) readFailure(err error) *reply {
-	if r := c.ended(); r != nil {
-		return r
-	}
-	switch {
-	case err == errLineTooLong:
-		return &lineTooLong
-	case isTimeout(err):
-		return &timedOut
-	}
-	return nil
-}
-
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// answer does one command line and counts what it came to.
-func (c *conn) answer(line []byte) reply {
-	if e := c.ended(); e != nil {
-		return *e
-	}
-	r := c.command(line)
-	switch {
-	case r.code >= 500:
-		c.s.count.permanent.Add(1)
-	case r.code >= 400:
-		c.s.count.temporary.Add(1)
-	}
-	if !r.failed() || r.hangup {
-		return r
-	}
-	if c.errors++; c.errors > maxErrors {
-		return tooManyErrors
-	}
-	return r
-}
-
-// command finds the command of a line and does it.
-func (c *conn) command(line []byte) reply {
-	text, ok := cutCRLF(line)
-	if !ok {
-		return badNewline
-	}
-	verb, arg, _ := strings.Cut(text, " ")
-	verb = strings.ToUpper(verb)
-	do := commands[verb]
-	if do == nil {
-		do = unknown
-	}
-	if c.junk++; c.junk > maxJunk {
-		return tooMuchJunk
-	}
-	return do(c, strings.TrimRight(arg, " "))
-}
-
-// cutCRLF returns the line without its CRLF, if it ends so and has no control
-// characters: with them it would mean something else to the next reader.
-func cutCRLF(line []byte) (string, bool) {
-	line, ok := bytes.CutSuffix(line, []byte("\r\n"))
-	if !ok {
-		return "", false
-	}
-	for _, ch := range line {
-		if ch < ' ' && ch != '\t' || ch == 0x7f {
-			return "", false
-		}
-	}
-	return string(line), true
-}
-
-// write queues a reply.
-func (c *conn) write(r reply) {
-	b := c.w.AvailableBuffer()
-	b = append(b, byte('0'+r.code/100), byte('0'+r.code/10%10), byte('0'+r.code%10), ' ')
-	if r.status != "" {
-		b = append(append(b, r.status...), ' ')
-	}
-	b = append(append(b, r.text...), "\r\n"...)
-	c.writeOut(b)
-}
-
-func (c *conn) writeOut(b []byte) {
-	if len(b) > c.w.Available() {
-		c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
-	}
-	c.w.Write(b) // an error stays in w, and flush reports it
-}
-
-// flush sends the queued replies.
-func (c *conn) flush() error {
-	if c.w.Buffered() == 0 {
-		return nil
-	}
-	c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return c.w.Flush()
-}
-
-// hangUp sends the last reply and lets the client read it: closing with unread
-// input would make the kernel reset the connection and throw the reply away.
-func (c *conn) hangUp(r reply) {
-	if c.flush() != nil || !r.failed() || c.ended() != nil { // never delays a stop
+	c.over = true
+	if c.flush() != nil || c.code < 400 || c.ended() != nil { // never delays a stop
 		return
 	}
 	if t, ok := c.nc.(*tls.Conn); ok {
@@ -356,13 +283,5 @@ func innermost(nc net.Conn) net.Conn {
 			return nc
 		}
 		nc = outer.NetConn()
-	}
-}
-
-// reset forgets the message under way.
-func (c *conn) reset() {
-	if c.tx != nil {
-		c.tx.tx.Discard()
-		c.tx = nil
 	}
 }

@@ -3,288 +3,155 @@ package smtpd
 import (
 	"errors"
 	"io"
-	"strconv"
-	"strings"
+	"runtime"
+	"sync"
 	"time"
+
+	"github.com/emersion/go-smtp"
 
 	"homemail/mail"
 )
 
-// A body is the bytes of a message on their way from the wire to the spool.
-type body struct {
-	scan   scanner
-	w      io.Writer
-	header *headerFilter // Submission; also what w is
-	max    int64
-	n      int64  // octets seen
-	failed *reply // the message is refused: the rest is read and thrown away
-	err    error  // why, if it is a fault of ours
+// copies are buffers in which messages go to the spool.
+var copies = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
+// Data takes the message that DATA or BDAT brings. It reads it to its end
+// whatever becomes of it: only then does go-smtp wait for the answer.
+func (s *session) Data(r io.Reader) error {
+	t := s.tx
+	if t.chunks != nil {
+		close(t.chunks.begun)
+		defer close(t.chunks.over)
+	}
+	var w io.Writer = t.tx
+	var header *headerFilter
+	if s.c.s.o.Kind == Submission {
+		header = newHeaderFilter(t.tx, "<"+t.id+"@"+s.c.s.o.Host+">", t.start)
+		w = header
+	}
+	refused, err := s.receive(r, w)
+	if err != nil {
+		s.broken(err)
+		return ourFault // which nobody will hear
+	}
+	if refused == nil && header != nil {
+		refused = s.author(header)
+	}
+	if refused == nil {
+		refused = s.commit()
+	}
+	if refused.Code != 250 {
+		s.abandon(refused)
+	}
+	return refused // go-smtp's own words for 250 would not tell the id
 }
 
-// emit takes the message's next bytes.
-func (b *body) emit(p []byte) {
-	b.n += int64(len(p))
-	switch {
-	case b.failed != nil || len(p) == 0:
-		return
-	case b.n > b.max:
-		b.failed = &tooBig
-	case b.scan.long:
-		b.failed = &longDataLine
-	default:
-		if _, err := b.w.Write(p); err != nil {
-			b.failed, b.err = &ourFault, err
-		}
-	}
-}
-
-// begin makes the body of the message under way.
-func (c *conn) begin(dots bool) {
-	t := c.tx
-	binary := t.env.Body == mail.BodyBinary
-	t.body = &body{scan: scanner{dots: dots, binary: binary}, w: t.tx, max: c.s.o.MaxSize}
-	if c.s.o.Kind == Submission {
-		t.body.header = newHeaderFilter(t.tx, "<"+t.id+"@"+c.s.o.Host+">", t.start)
-		t.body.w = t.body.header
-	}
-}
-
-// data is DATA, RFC 5321 §4.1.1.4.
-func (c *conn) data(arg string) reply {
-	switch {
-	case arg != "":
-		return noArguments
-	case c.tx == nil:
-		return needMail
-	case c.tx.body != nil:
-		return midMessage
-	case c.tx.env.Body == mail.BodyBinary:
-		return binaryByBdat // RFC 3030 §3
-	case len(c.tx.env.To) == 0:
-		return needRcpt
-	}
-	c.begin(true)
-	c.write(reply{code: 354, text: "Go on; end with a line with only a dot"})
-	if r := c.receive(-1); r != nil {
-		return *r
-	}
-	return c.finish()
-}
-
-// bdat is BDAT, RFC 3030 §2. Its octets follow whatever we think of it.
-func (c *conn) bdat(arg string) reply {
-	word, rest, _ := strings.Cut(arg, " ")
-	rest = strings.TrimSpace(rest)
-	size, err := strconv.ParseInt(word, 10, 64)
-	last := strings.EqualFold(rest, "LAST")
-	switch {
-	case err != nil || size < 0 || word[0] == '+' || rest != "" && !last:
-		// Where the next command starts is anybody's guess.
-		return reply{code: 501, status: "5.5.4", text: "Syntax: BDAT size [LAST]", hangup: true}
-	case c.tx == nil:
-		return c.skip(size, needMail)
-	case len(c.tx.env.To) == 0:
-		return c.skip(size, needRcpt)
-	}
-	if c.tx.body == nil {
-		c.begin(false)
-	}
-	if size > c.s.o.MaxSize-c.tx.body.n {
-		c.abandon(tooBig)
-		return c.skip(size, tooBig)
-	}
-	if r := c.receive(size); r != nil {
-		return *r
-	}
-	if !last && c.tx.body.failed == nil {
-		return reply{code: 250, status: "2.0.0", text: word + " octets received"}
-	}
-	if c.tx.body.scan.close() != nil {
-		return c.abandon(bareNewline)
-	}
-	return c.finish()
-}
-
-// skip throws a chunk away that nobody wants. Nobody has to read gigabytes for
-// that: one of absurd size ends the connection.
-func (c *conn) skip(size int64, r reply) reply {
-	if size > 2*c.s.o.MaxSize {
-		return r.andHangup()
-	}
-	if fail := c.transfer(size, func(p []byte) (int, bool, error) { return len(p), false, nil }); fail != nil {
-		return *fail
-	}
-	return r
-}
-
-// receive reads a message up to its final dot, or a chunk of the given size.
-// It returns nil, or the reply to hang up with.
-func (c *conn) receive(size int64) *reply {
-	b := c.tx.body
-	fail := c.transfer(size, func(p []byte) (int, bool, error) {
-		n, end, err := b.scan.scan(p, b.emit)
-		if b.n > 2*b.max+lingerBytes { // it has no end, and we have shown patience
-			return n, end, errEndless
-		}
-		return n, end, err
-	})
-	if fail != nil {
-		return fail
-	}
-	if b.scan.long && b.failed == nil {
-		b.failed = &longDataLine
-	}
-	return nil
-}
-
-var errEndless = errors.New("no end in sight")
-
-// transfer hands what comes in to use until that says end or size octets have
-// passed (no size if negative). Whoever does not keep to a pace is cut off, and
-// after any trouble the connection is too: what follows would be the rest of a
-// message, and must never be taken for commands.
-func (c *conn) transfer(size int64, use func([]byte) (n int, end bool, err error)) *reply {
-	c.setSending(true)
-	defer c.setSending(false)
-	start, done := time.Now(), int64(0)
-	for size < 0 || done < size {
-		p, fail := c.next(start, done)
-		if fail != nil {
-			return fail
-		}
-		if size >= 0 {
-			p = p[:min(int64(len(p)), size-done)]
-		}
-		n, end, err := use(p)
+// receive copies the message to w. It returns the reply with which the message
+// must be refused, or an error if it has no end.
+func (s *session) receive(r io.Reader, w io.Writer) (refused *smtp.SMTPError, err error) {
+	t := s.tx
+	buf := copies.Get().(*[16 << 10]byte)
+	defer copies.Put(buf)
+	for {
+		n, err := r.Read(buf[:])
+		t.octets += int64(n)
 		switch {
-		case err == errEndless:
-			return c.broken(tooBig.andHangup())
-		case err != nil:
-			return c.broken(bareNewline)
-		}
-		c.r.Discard(n)
-		done += int64(n)
-		if end {
-			return nil
-		}
-	}
-	return nil
-}
-
-// next returns what has come in, waiting for something if need be. All of it
-// stays in the reader.
-func (c *conn) next(start time.Time, done int64) ([]byte, *reply) {
-	if c.r.Buffered() == 0 {
-		if c.flush() != nil {
-			return nil, c.broken(reply{hangup: true})
-		}
-		now := time.Now()
-		slow := start.Add(dataGrace + time.Duration(done)*time.Second/minPace)
-		deadline := now.Add(dataIdle)
-		if slow.Before(deadline) {
-			deadline = slow
-		}
-		c.setReadDeadline(deadline)
-		if _, err := c.r.Peek(1); err != nil {
-			switch e := c.ended(); {
-			case e != nil:
-				return nil, c.broken(*e)
-			case isTimeout(err):
-				return nil, c.broken(tooSlow)
+		case refused != nil || n == 0:
+		case t.octets > s.c.s.o.MaxSize:
+			refused = tooBig
+		default:
+			if _, err := w.Write(buf[:n]); err != nil {
+				refused = s.fault(t.id, err)
 			}
-			return nil, c.broken(reply{hangup: true})
+		}
+		switch {
+		case err == io.EOF && refused == nil && s.c.flow.scan.long:
+			return longDataLine, nil
+		case err == io.EOF || errors.Is(err, smtp.ErrDataTooLarge): // go-smtp reads the rest
+			return refused, nil
+		case err != nil:
+			return nil, err
 		}
 	}
-	p, _ := c.r.Peek(c.r.Buffered())
-	return p, nil
 }
 
-// broken ends a message that cannot be gone on with, and the connection.
-func (c *conn) broken(r reply) *reply {
-	if r.code == 0 || r.code == 421 {
+// broken is the end of a message that breaks off.
+func (s *session) broken(err error) {
+	c := s.c
+	why := said(0, 0, 0, "connection lost")
+	switch {
+	case !c.over:
+		why.Message = "given up by the client"
+	case c.last != nil:
+		why = c.last
+	}
+	if c.over && (why.Code == 0 || why.Code == 421) {
 		c.s.count.lost.Add(1)
 	}
-	if c.tx != nil {
-		r = c.abandon(r)
+	s.abandon(why)
+	if errors.Is(err, smtp.ErrDataReset) {
+		// Of chunks, and nobody waits for our answer: go-smtp would send it to
+		// the channel that the connection has by then, the next message's.
+		runtime.Goexit()
 	}
-	return &r
 }
 
-// abandon logs and forgets the message under way, which came to r.
-func (c *conn) abandon(r reply) reply {
-	why, n := r.text, int64(0)
-	if r.code == 0 {
-		why = "connection lost"
-	}
-	if c.tx.body != nil {
-		n = c.tx.body.n
-	}
-	c.s.log.Info("refused", "id", c.tx.id, "from", c.tx.env.From, "remote", c.remote,
-		"code", r.code, "status", r.status, "why", why, "bytes", n)
-	c.reset()
-	return r
+// abandon logs a message that came to r.
+func (s *session) abandon(r *smtp.SMTPError) {
+	t := s.tx
+	s.c.s.log.Info("refused", "id", t.id, "from", t.env.From, "remote", s.c.remote,
+		"code", r.Code, "status", status(r), "why", r.Message, "bytes", t.octets)
 }
 
-// finish is the end of a message that came in whole: the promise.
-func (c *conn) finish() reply {
-	t, b := c.tx, c.tx.body
-	if b.err != nil {
-		return c.abandon(c.fault(t.id, b.err))
+// author ends the header of a submitted message and looks at who wrote it.
+func (s *session) author(h *headerFilter) *smtp.SMTPError {
+	if err := h.Close(); err != nil {
+		return s.fault(s.tx.id, err)
 	}
-	if b.failed != nil {
-		return c.abandon(*b.failed)
-	}
-	if b.header != nil {
-		if err := b.header.Close(); err != nil {
-			return c.abandon(c.fault(t.id, err))
-		}
-		if r := c.checkAuthor(); r.failed() {
-			return c.abandon(r)
-		}
-	}
-	id, err := t.tx.Commit(t.env, c.trace())
+	return s.checkAuthor()
+}
+
+// commit is the end of a message that came in whole: the promise.
+func (s *session) commit() *smtp.SMTPError {
+	t := s.tx
+	id, err := t.tx.Commit(t.env, s.trace())
 	if err != nil {
-		return c.abandon(c.fault(t.id, err))
+		return s.fault(t.id, err)
 	}
-	c.stored(id)
-	return reply{code: 250, status: "2.0.0", text: "OK: stored as " + id}
-}
-
-// stored logs and counts a message that is on disk.
-func (c *conn) stored(id string) {
-	t := c.tx
+	c := s.c
 	c.s.count.accepted.Add(1)
 	c.s.count.recipients.Add(int64(len(t.env.To)))
-	c.s.count.bytes.Add(t.body.n)
+	c.s.count.bytes.Add(t.octets)
 	c.errors, c.junk = 0, 0
 	c.told = t.tx
-	c.s.log.Info("accepted", "id", id, "from", t.env.From, "rcpts", len(t.env.To), "size", t.body.n,
+	c.s.log.Info("accepted", "id", id, "from", t.env.From, "rcpts", len(t.env.To), "size", t.octets,
 		"remote", c.remote, "tls", c.cipher, "ms", time.Since(t.start).Milliseconds())
-	c.reset()
+	return said(250, 0, 0, "OK: stored as "+id)
 }
 
 // trace says how the message under way came in.
-func (c *conn) trace() mail.Trace {
-	t := mail.Trace{ID: c.tx.id, Remote: c.remote, Helo: c.helo, Protocol: c.protocol(), TLS: c.cipher, Time: time.Now()}
-	if c.login != nil {
-		t.Account = c.login.Account
+func (s *session) trace() mail.Trace {
+	c := s.c
+	t := mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Time: time.Now()}
+	if s.login != nil {
+		t.Account = s.login.Account
 	}
 	return t
 }
 
 // protocol is the "with" keyword, RFC 3848 and RFC 6531 §4.3.
-func (c *conn) protocol() string {
-	if !c.esmtp {
+func (s *session) protocol() string {
+	if !s.c.extended {
 		return "SMTP"
 	}
 	name := "ESMTP"
-	if c.tx.env.UTF8 {
+	if s.tx.env.UTF8 {
 		name = "UTF8SMTP"
 	}
-	if c.tls != nil {
+	if s.c.tls != nil {
 		name += "S"
 	}
-	if c.login != nil {
+	if s.login != nil {
 		name += "A"
 	}
 	return name

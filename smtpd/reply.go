@@ -5,106 +5,100 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"homemail/mail"
 	"homemail/signin"
 )
 
-// A reply is one answer: a code (RFC 5321 §4.2), an enhanced code (RFC 3463)
-// and words for people.
-type reply struct {
-	code   int
-	status string // "" for 2xx and 3xx that have none
-	text   string
-	hangup bool // the connection ends after it
+// said makes a reply: a code (RFC 5321 §4.2), the last two parts of its
+// enhanced code (RFC 3463), and words for people. Nothing but such a reply
+// leaves a session as an error: go-smtp shows strangers the text of any other.
+func said(code, subject, detail int, text string) *smtp.SMTPError {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, subject, detail}, Message: text}
 }
 
-func (r reply) String() string {
-	if r.status == "" {
-		return fmt.Sprintf("%d %s", r.code, r.text)
-	}
-	return fmt.Sprintf("%d %s %s", r.code, r.status, r.text)
+// status is the enhanced code as it is written.
+func status(r *smtp.SMTPError) string {
+	return fmt.Sprintf("%d.%d.%d", r.EnhancedCode[0], r.EnhancedCode[1], r.EnhancedCode[2])
 }
 
-func (r reply) failed() bool { return r.code >= 400 }
-
-func (r reply) andHangup() reply {
-	r.hangup = true
-	return r
-}
-
-// Replies that are always the same.
+// Replies that are always the same. The connection ends after each 421.
 var (
-	ok             = reply{code: 250, status: "2.0.0", text: "OK"}
-	bye            = reply{code: 221, status: "2.0.0", text: "Goodbye", hangup: true}
-	stopping       = reply{code: 421, status: "4.3.2", text: "This server is stopping; please try again in a moment", hangup: true}
-	timedOut       = reply{code: 421, status: "4.4.2", text: "You were quiet for too long", hangup: true}
-	tooSlow        = reply{code: 421, status: "4.4.2", text: "The message comes in too slowly", hangup: true}
-	tooManyErrors  = reply{code: 421, status: "4.7.0", text: "Too many errors", hangup: true}
-	tooMuchJunk    = reply{code: 421, status: "4.7.0", text: "Too many commands and no mail", hangup: true}
-	tooManyUnknown = reply{code: 421, status: "4.7.1", text: "Too many addresses that do not exist; try again in an hour", hangup: true}
-	revoked        = reply{code: 421, status: "4.7.0", text: "Your sign-in is no longer valid", hangup: true}
-	talkedFirst    = reply{code: 554, status: "5.5.1", text: "You spoke before it was your turn", hangup: true}
-	lineTooLong    = reply{code: 500, status: "5.5.6", text: "Line too long", hangup: true}
-	badNewline     = reply{code: 500, status: "5.5.2", text: "Lines must end in CR LF and have no control characters"}
-	unknownCommand = reply{code: 500, status: "5.5.1", text: "Unknown command"}
-	notHere        = reply{code: 502, status: "5.5.1", text: "Command not implemented"}
-	webBrowser     = reply{code: 421, status: "4.7.0", text: "This is a mail server", hangup: true}
-	sayHello       = reply{code: 503, status: "5.5.1", text: "Say EHLO first"}
-	nestedMail     = reply{code: 503, status: "5.5.1", text: "A message is already under way"}
-	needMail       = reply{code: 503, status: "5.5.1", text: "MAIL first"}
-	needRcpt       = reply{code: 503, status: "5.5.1", text: "RCPT first"}
-	midMessage     = reply{code: 503, status: "5.5.1", text: "Not within a message"}
-	noArguments    = reply{code: 501, status: "5.5.4", text: "No arguments, please"}
-	binaryByBdat   = reply{code: 503, status: "5.5.1", text: "BINARYMIME needs BDAT"}
-	tooManyRcpts   = reply{code: 452, status: "4.5.3", text: "Too many recipients; send the rest in another message"}
-	tooBig         = reply{code: 552, status: "5.3.4", text: "The message is too big for this server"}
-	longDataLine   = reply{code: 554, status: "5.6.0", text: "A line of the message is too long"}
-	bareNewline    = reply{code: 550, status: "5.6.11", text: "CR and LF may only come as a pair", hangup: true}
-	needTLS        = reply{code: 538, status: "5.7.11", text: "Signing in needs TLS; say STARTTLS first"}
-	needAuth       = reply{code: 530, status: "5.7.0", text: "Sign in first"}
-	utf8Needed     = reply{code: 553, status: "5.6.7", text: "This address needs SMTPUTF8"}
-	tooFast        = reply{code: 450, status: "4.7.1", text: "You have sent to very many people; try again later"}
-	oneFrom        = reply{code: 550, status: "5.6.0", text: "The message must have exactly one From"}
-	authFault      = reply{code: 454, status: "4.7.0", text: "Signing in does not work at the moment; try again later"}
-	ourFault       = reply{code: 451, status: "4.3.0", text: "Something is wrong on our side; please try again later"}
+	stopping       = said(421, 3, 2, "This server is stopping; please try again in a moment")
+	timedOut       = said(421, 4, 2, "You were quiet for too long")
+	tooSlow        = said(421, 4, 2, "The message comes in too slowly")
+	tooManyErrors  = said(421, 7, 0, "Too many errors")
+	tooMuchJunk    = said(421, 7, 0, "Too many commands and no mail")
+	tooManyUnknown = said(421, 7, 1, "Too many addresses that do not exist; try again in an hour")
+	revoked        = said(421, 7, 0, "Your sign-in is no longer valid")
+	webBrowser     = said(421, 7, 0, "This is a mail server")
+	badName        = said(501, 5, 4, "Say your host's name, and nothing else")
+	badNewline     = said(500, 5, 2, "Lines must end in CR LF and have no control characters")
+	nestedMail     = said(503, 5, 1, "A message is already under way")
+	midMessage     = said(503, 5, 1, "Not within a message")
+	noArguments    = said(501, 5, 4, "No arguments, please")
+	tlsIsOn        = said(503, 5, 1, "TLS is on already")
+	noTLS          = said(502, 5, 1, "TLS is not set up here")
+	noSignIn       = said(503, 5, 1, "Nobody signs in here; use the submission ports 465 or 587")
+	tooBig         = said(552, 3, 4, "The message is too big for this server")
+	longDataLine   = said(554, 6, 0, "A line of the message is too long")
+	needTLS        = said(538, 7, 11, "Signing in needs TLS; say STARTTLS first")
+	needAuth       = said(530, 7, 0, "Sign in first")
+	utf8Needed     = said(553, 6, 7, "This address needs SMTPUTF8")
+	badSender      = said(553, 1, 7, "Bad sender address")
+	badRecipient   = said(553, 1, 3, "Bad recipient address")
+	tooFast        = said(450, 7, 1, "You have sent to very many people; try again later")
+	oneFrom        = said(550, 6, 0, "The message must have exactly one From")
+	authFault      = said(454, 7, 0, "Signing in does not work at the moment; try again later")
+	ourFault       = said(451, 3, 0, "Something is wrong on our side; please try again later")
+)
+
+// Replies after which the connection ends, although their codes do not say so.
+var (
+	talkedFirst = said(554, 5, 1, "You spoke before it was your turn")
+	talkedOn    = said(554, 5, 1, "Nothing may follow STARTTLS")
+	lineTooLong = said(500, 5, 6, "Line too long")
+	badChunk    = said(501, 5, 4, "Syntax: BDAT size [LAST]")
+	bareNewline = said(550, 6, 11, "CR and LF may only come as a pair")
 )
 
 // refusal chooses the reply for an error of the Directory. What we do not
 // recognise is a fault of ours and passes: it must cost time, never mail.
-func (s *Server) refusal(err error) reply {
+func (s *Server) refusal(err error) *smtp.SMTPError {
 	switch {
 	case errors.Is(err, mail.ErrUnknownRecipient):
-		return reply{code: 550, status: "5.1.1", text: "No such address here"}
+		return said(550, 1, 1, "No such address here")
 	case errors.Is(err, mail.ErrNotLocal) && s.o.Kind == Submission:
-		return reply{code: 550, status: "5.7.1", text: "Sending mail outside is not set up yet on this server; only addresses of this server can be written to"}
+		return said(550, 7, 1, "Sending mail outside is not set up yet on this server; only addresses of this server can be written to")
 	case errors.Is(err, mail.ErrNotLocal):
-		return reply{code: 550, status: "5.7.1", text: "Not an address of this server, and we do not relay"}
+		return said(550, 7, 1, "Not an address of this server, and we do not relay")
 	case errors.Is(err, mail.ErrDisabled):
-		return reply{code: 550, status: "5.2.1", text: "This mailbox is disabled"}
+		return said(550, 2, 1, "This mailbox is disabled")
 	case errors.Is(err, mail.ErrMailboxFull):
-		return reply{code: 452, status: "4.2.2", text: "The mailbox is full"}
+		return said(452, 2, 2, "The mailbox is full")
 	case errors.Is(err, mail.ErrNoSpace):
-		return reply{code: 452, status: "4.3.1", text: "There is no room on our disk; please try again later"}
+		return said(452, 3, 1, "There is no room on our disk; please try again later")
 	case errors.Is(err, mail.ErrLoop):
-		return reply{code: 550, status: "5.4.6", text: "The message goes round in a loop"}
+		return said(550, 4, 6, "The message goes round in a loop")
 	case errors.Is(err, mail.ErrBadHeader):
-		return reply{code: 550, status: "5.6.0", text: plain(err.Error())}
+		return said(550, 6, 0, plain(err.Error()))
 	}
 	return ourFault
 }
 
 // authRefusal chooses the reply for a failed sign-in, RFC 4954 §6.
-func authRefusal(err error) reply {
+func authRefusal(err error) *smtp.SMTPError {
 	var wait *signin.WaitError
 	switch {
 	case errors.Is(err, signin.ErrDenied):
-		return reply{code: 535, status: "5.7.8", text: "Wrong name or password"}
+		return said(535, 7, 8, "Wrong name or password")
 	case errors.As(err, &wait):
-		return reply{code: 454, status: "4.7.0", text: fmt.Sprintf("Too many failed sign-ins; try again in %v", max(wait.Wait, time.Second).Round(time.Second))}
+		return said(454, 7, 0, fmt.Sprintf("Too many failed sign-ins; try again in %v", max(wait.Wait, time.Second).Round(time.Second)))
 	case errors.Is(err, signin.ErrBusy):
-		return reply{code: 454, status: "4.7.0", text: "Too many sign-ins at the moment; try again"}
+		return said(454, 7, 0, "Too many sign-ins at the moment; try again")
 	case errors.Is(err, signin.ErrMechanism):
-		return reply{code: 504, status: "5.5.4", text: "Unknown sign-in mechanism"}
+		return said(504, 5, 4, "Unknown sign-in mechanism")
 	}
 	return authFault
 }

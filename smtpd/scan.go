@@ -24,7 +24,7 @@ const (
 // CR and LF may only come as a pair (§2.3.8): a line end that we see and the
 // next server does not, or the other way round, is SMTP smuggling.
 type scanner struct {
-	dots   bool // DATA: dots are stuffed and CRLF.CRLF ends the message
+	dots   bool // DATA: CRLF.CRLF ends the message
 	binary bool // BINARYMIME: line rules hold in the header only
 
 	at   place
@@ -32,19 +32,17 @@ type scanner struct {
 	long bool // some line was over maxDataLine
 }
 
-// scan goes through p and gives the message's bytes to emit. It returns how
-// many bytes of p it has used and whether the message has ended.
-func (s *scanner) scan(p []byte, emit func([]byte)) (n int, end bool, err error) {
-	run := 0 // p[run:i] is still to be emitted
+// scan goes through p. It returns how many bytes of it are the message's and
+// whether it ends with them.
+func (s *scanner) scan(p []byte) (n int, end bool, err error) {
 	i := 0
 	for i < len(p) {
 		switch s.at {
 		case lineStart:
 			switch {
 			case s.dots && p[i] == '.':
-				emit(p[run:i])
 				i++
-				run, s.at = i, lineDot
+				s.at = lineDot
 			case p[i] == '\r':
 				i++
 				s.at = lineCR
@@ -55,7 +53,7 @@ func (s *scanner) scan(p []byte, emit func([]byte)) (n int, end bool, err error)
 			s.at = inLine
 			if p[i] == '\r' {
 				i++
-				run, s.at = i, lineDotCR
+				s.at = lineDotCR
 			}
 		case lineDotCR:
 			if p[i] != '\n' {
@@ -82,7 +80,6 @@ func (s *scanner) scan(p []byte, emit func([]byte)) (n int, end bool, err error)
 			i = len(p)
 		}
 	}
-	emit(p[run:])
 	return len(p), false, nil
 }
 

@@ -1,8 +1,15 @@
 // Package smtpd is the door through which mail comes in: port 25 for other
 // servers (MTA) and ports 587 and 465 for our own people's programs (MSA),
-// RFC 5321 and RFC 6409. It owns the protocol, its limits and its codes. It
-// knows no accounts and keeps no mail: a Directory says who gets what, and a
-// message has been stored for good before its 250 is written.
+// RFC 5321 and RFC 6409. It knows no accounts and keeps no mail: a Directory
+// says who gets what, and a message has been stored for good before its 250 is
+// written.
+//
+// go-smtp speaks the protocol, and its syntax and words are go-smtp's: 502 for
+// commands out of order, the hang-up at the fourth that it does not understand,
+// what it tolerates around addresses and parameters. It asks a session, which
+// decides. Between it and the wire stands a conn, which keeps the time and the
+// limits, does TLS, and hands go-smtp nothing that it has not understood itself:
+// where commands, messages and chunks end must never be a matter of opinion.
 package smtpd
 
 import (
@@ -11,11 +18,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/emersion/go-smtp"
 
 	"homemail/mail"
 	"homemail/mail/message"
@@ -122,6 +131,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	log     *slog.Logger
+	faults  *log.Logger // go-smtp's
 	count   counters
 	unknown *window[string]
 	hourly  *window[mail.AccountID]
@@ -142,8 +152,9 @@ func New(o Options) *Server {
 	if o.UnknownPerHour == 0 {
 		o.UnknownPerHour = 20
 	}
+	door := o.Log.With("door", o.Kind.String())
 	return &Server{
-		o: o, log: o.Log.With("door", o.Kind.String()),
+		o: o, log: door, faults: slog.NewLogLogger(door.Handler(), slog.LevelError),
 		unknown: newWindow[string](o.UnknownPerHour, time.Hour),
 		hourly:  newWindow[mail.AccountID](o.RcptPerHour, time.Hour),
 		daily:   newWindow[mail.AccountID](o.RcptPerDay, 24*time.Hour),
@@ -194,15 +205,28 @@ func (s *Server) accept(ctx context.Context, l net.Listener, set *connSet) error
 	}
 }
 
+// protocol makes the go-smtp that speaks with c. Each connection has its own:
+// it costs next to nothing and ends with it.
+func (s *Server) protocol(c *conn) *smtp.Server {
+	p := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return c.session, nil }))
+	p.Domain = s.o.Host
+	p.ErrorLog = s.faults
+	p.MaxRecipients = s.o.MaxRecipients
+	p.MaxMessageBytes = s.o.MaxSize + 1 // it refuses what has just this size
+	p.MaxLineLength = 0                 // conn counts
+	p.AllowInsecureAuth = c.tls != nil  // it cannot see the TLS below conn
+	p.EnableSMTPUTF8 = true
+	p.EnableREQUIRETLS = c.tls != nil // RFC 8689 §2
+	p.EnableBINARYMIME = true
+	p.EnableDSN = true
+	return p
+}
+
 // serve is the life of a connection. A panic ends this connection only.
 func (s *Server) serve(ctx context.Context, c *conn) {
 	s.count.connections.Add(1)
 	defer c.close()
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic in a connection", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer c.guard()
 	c.serve(ctx)
 }
 

@@ -6,24 +6,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"homemail/mail"
 )
 
 // checkAuthor sees that a submitted message says who wrote it, and that it was
 // the one who signed in: RFC 6409 §6.1 and §8.1, RFC 5322 §3.6.2.
-func (c *conn) checkAuthor() reply {
-	s := c.tx.tx.Structure()
-	if s.HasFrom != 1 || len(s.Envelope.From) == 0 {
+func (s *session) checkAuthor() *smtp.SMTPError {
+	m := s.tx.tx.Structure()
+	if m.HasFrom != 1 || len(m.Envelope.From) == 0 {
 		return oneFrom
 	}
-	for _, a := range s.Envelope.From {
+	for _, a := range m.Envelope.From {
 		p, err := mail.ParsePath(a.Mailbox + "@" + a.Host)
-		if err != nil || !c.s.o.Directory.Owns(c.login.Account, p) {
-			return reply{code: 553, status: "5.7.1",
-				text: "The From address " + plain(a.Mailbox+"@"+a.Host) + " does not belong to " + plain(string(c.login.Address))}
+		if err != nil || !s.c.s.o.Directory.Owns(s.login.Account, p) {
+			return said(553, 7, 1, "The From address "+plain(a.Mailbox+"@"+a.Host)+" does not belong to "+plain(string(s.login.Address)))
 		}
 	}
-	return ok
+	return nil
 }
 
 // A headerFilter passes a submitted message on with its top header as it should
