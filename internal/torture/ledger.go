@@ -17,7 +17,7 @@ type Ledger struct {
 	wrong    []string         // seen in the acknowledgements themselves
 
 	Acks    int
-	Refused int
+	Refused map[string]int // by kind
 }
 
 type boxKey struct {
@@ -56,7 +56,7 @@ type pending struct {
 
 // NewLedger returns a ledger that starts with a state that nobody doubts.
 func NewLedger(st State) *Ledger {
-	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, open: map[int]*pending{}}
+	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, open: map[int]*pending{}, Refused: map[string]int{}}
 	if l.profiles == nil {
 		l.profiles = map[string]map[string]string{}
 	}
@@ -114,7 +114,7 @@ func (l *Ledger) Hear(line Line) {
 		case line.Unsure:
 			l.unsure = append(l.unsure, p)
 		case line.Err != "":
-			l.Refused++
+			l.Refused[p.Kind]++
 		default:
 			l.Acks++
 			l.acknowledge(p, *line.Result)

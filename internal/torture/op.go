@@ -114,6 +114,14 @@ func (p *Printer) Print(l Line) error {
 	return err
 }
 
+// PrintState writes what a store holds, one line for each mailbox.
+func (p *Printer) PrintState(st State) {
+	for i := range st.Boxes {
+		p.Print(Line{T: "box", Box: &st.Boxes[i]})
+	}
+	p.Print(Line{T: "state", State: &st})
+}
+
 // ReadLines gives fn every whole line until the other side is gone.
 func ReadLines(r io.Reader, fn func(Line)) error {
 	br := bufio.NewReaderSize(r, 1<<16)

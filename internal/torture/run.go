@@ -22,6 +22,7 @@ type Options struct {
 	Workers  int      `json:"workers"`
 	Messages int      `json:"messages"`
 	Large    int      `json:"large"`
+	Fill     bool     `json:"fill"` // or fill the disk and empty it, again and again
 	Maintain bool     `json:"maintain"`
 	Only     []string `json:"only"` // these kinds of operations
 
@@ -72,14 +73,18 @@ func run(options string, in io.Reader, p *Printer, logs io.Writer) (err error) {
 	p.Print(Line{T: "open", Damage: s.Damage(), MS: time.Since(start).Milliseconds()})
 	st := Read(s, o.State)
 	if o.State {
-		for i := range st.Boxes {
-			p.Print(Line{T: "box", Box: &st.Boxes[i]})
-		}
+		p.PrintState(st)
+	} else {
+		p.Print(Line{T: "state", State: &st})
 	}
-	p.Print(Line{T: "state", State: &st})
-	if o.Work {
-		Work{Driver: &StoreDriver{Store: s}, Out: p, Seed: o.Seed, Workers: o.Workers, Messages: o.Messages,
-			Large: o.Large, Maintain: o.Maintain, Only: o.Only}.Run(ctx, st)
+	work := Work{Driver: &StoreDriver{Store: s}, Out: p, Seed: o.Seed, Workers: o.Workers, Messages: o.Messages,
+		Large: o.Large, Maintain: o.Maintain, Only: o.Only}
+	switch {
+	case o.Fill:
+		Rounds{Work: work, Store: s, Keep: o.Messages}.Run(ctx, st)
+		return s.Broken()
+	case o.Work:
+		work.Run(ctx, st)
 		return s.Broken()
 	}
 	<-ctx.Done()

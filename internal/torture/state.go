@@ -18,6 +18,8 @@ type State struct {
 	Boxes    []BoxNow                     `json:"-"`
 	Profiles map[string]map[string]string `json:"profiles,omitempty"` // account, worker: value
 	Findings []string                     `json:"findings,omitempty"` // of the store's own check, and of reading
+	Bytes    int64                        `json:"bytes,omitempty"`    // of different messages
+	Phase    string                       `json:"phase,omitempty"`    // of Rounds
 }
 
 // A BoxNow is a mailbox with its messages.
@@ -36,6 +38,7 @@ type MessageNow struct {
 	SHA    string   `json:"s"`           // from the marker on
 	Prefix string   `json:"p,omitempty"` // what is before the marker
 	Err    string   `json:"e,omitempty"` // its bytes cannot be had
+	size   int64
 }
 
 // Read reads all of a store. What it cannot read is among the findings, as is
@@ -64,6 +67,15 @@ func Read(s *store.Store, check bool) State {
 		for _, m := range boxes {
 			st.Boxes = append(st.Boxes, readBox(a, p.Address, m, find))
 		}
+	}
+	sizes := map[string]int64{}
+	for _, b := range st.Boxes {
+		for _, m := range b.Messages {
+			sizes[m.SHA] = m.size
+		}
+	}
+	for _, size := range sizes {
+		st.Bytes += size
 	}
 	if check {
 		r, err := s.Check(context.Background(), store.CheckOptions{Bodies: true})
@@ -108,6 +120,7 @@ func readMessage(a *store.Account, box mail.MailboxID, x *MessageNow) error {
 	}
 	at := max(0, bytes.Index(b.Bytes(), []byte(marker)))
 	sum := sha256.Sum256(b.Bytes()[at:])
+	x.size = int64(b.Len() - at)
 	x.SHA, x.Prefix = hex.EncodeToString(sum[:]), string(b.Bytes()[:at])
 	return nil
 }

@@ -117,14 +117,25 @@ func (k *worker) count() int {
 
 // step does one operation; false ends the worker.
 func (k *worker) step() bool {
-	op, body, ok := k.make(k.choose())
+	ok, _ := k.do(k.choose())
+	return ok
+}
+
+// do does an operation of a kind, if there is something to do it on.
+func (k *worker) do(kind string) (ok bool, err error) {
+	op, body, ok := k.make(kind)
 	if !ok {
-		return true
+		return true, nil
 	}
+	return k.ask(op, body)
+}
+
+// ask announces an operation, does it and tells how it ended.
+func (k *worker) ask(op *Op, body []byte) (ok bool, err error) {
 	k.n++
 	op.Worker, op.N = k.id, k.n
-	if k.Out.Print(Line{T: "begin", Op: op}) != nil {
-		return false
+	if err := k.Out.Print(Line{T: "begin", Op: op}); err != nil {
+		return false, err
 	}
 	r, err := k.Driver.Do(op, body)
 	l := Line{T: "end", Op: &Op{Worker: k.id, N: k.n}, Result: &r}
@@ -132,12 +143,12 @@ func (k *worker) step() bool {
 		l.Err, l.Unsure, l.Result = err.Error(), !errors.Is(err, ErrRefused), nil
 	}
 	if k.Out.Print(l) != nil || l.Unsure {
-		return false
+		return false, err
 	}
 	if err == nil {
 		k.note(op, r)
 	}
-	return true
+	return true, err
 }
 
 // make makes an operation of a kind, if there is something to do it on.

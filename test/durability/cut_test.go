@@ -21,7 +21,7 @@ func TestPowerCut(t *testing.T) {
 	needAll(t, "losetup", "mkfs.ext4")
 	const cycles = 40
 	b := &book{}
-	image := ext4(t, diskMB)
+	image := ext4(t, diskMB, 16)
 	sum := totals{}
 	for i := range cycles {
 		if b.cutOnce(t, image, i, false, &sum); len(b.wrong) > 0 {
@@ -50,7 +50,7 @@ func TestPowerCutControl(t *testing.T) {
 	lossy, acks, lost := 0, 0, 0
 	for i := range cycles {
 		b := &book{}
-		image := ext4(t, diskMB)
+		image := ext4(t, diskMB, 16)
 		b.cutOnce(t, image, i, true, &sum)
 		acks += b.ledger.Acks
 		m := mount(t, image)

@@ -1,6 +1,7 @@
 package durability
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +22,8 @@ func command(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// ext4 makes a file with an empty ext4 file system of some MB.
-func ext4(t *testing.T, mb int64) string {
+// ext4 makes a file with an empty ext4 file system of some MB, and its journal.
+func ext4(t *testing.T, mb, journalMB int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
 	f, err := os.Create(path)
@@ -33,7 +34,7 @@ func ext4(t *testing.T, mb int64) string {
 	if err := f.Truncate(mb << 20); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-N", "4096", "-J", "size=16", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", path)
+	command(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-N", "4096", "-J", fmt.Sprintf("size=%d", journalMB), "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", path)
 	return path
 }
 

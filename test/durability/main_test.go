@@ -52,9 +52,10 @@ type life struct {
 	logs   bytes.Buffer
 	opened bool
 	state  *torture.State
-	failed string   // why it ended by itself
-	damage []string // that it found when it opened the store
-	closed bool     // in order
+	failed string             // why it ended by itself
+	damage []string           // that it found when it opened the store
+	closed bool               // in order
+	phase  chan torture.State // the states that follow a phase
 }
 
 // live starts the process on a store, holds the state that it finds against
@@ -71,7 +72,7 @@ func (b *book) live(t *testing.T, o torture.Options, end func(*life), wrap ...st
 		t.Fatal(err)
 	}
 	args := append(wrap, self)
-	l := &life{cmd: exec.Command(args[0], args[1:]...), ready: make(chan struct{}), over: make(chan struct{})}
+	l := &life{cmd: exec.Command(args[0], args[1:]...), ready: make(chan struct{}), over: make(chan struct{}), phase: make(chan torture.State, 1000)}
 	l.cmd.Env = append(os.Environ(), tortureEnv+"="+string(options))
 	l.cmd.Stderr = &l.logs
 	if len(wrap) > 0 {
@@ -133,8 +134,11 @@ func (b *book) listen(l *life, out io.Reader) error {
 			boxes = append(boxes, *line.Box)
 		case "state":
 			l.state = line.State
-			l.state.Boxes = boxes
+			l.state.Boxes, boxes = boxes, nil
 			b.verify(*l.state)
+			if l.state.Phase != "" {
+				l.phase <- *l.state
+			}
 			ready()
 		case "begin", "end":
 			b.ledger.Hear(line)
@@ -199,7 +203,10 @@ func (b *book) report(t *testing.T, format string, args ...any) {
 	}
 	acks, refused, messages := 0, 0, 0
 	if b.ledger != nil {
-		acks, refused, messages = b.ledger.Acks, b.ledger.Refused, b.ledger.Messages()
+		acks, messages = b.ledger.Acks, b.ledger.Messages()
+		for _, n := range b.ledger.Refused {
+			refused += n
+		}
 	}
 	t.Logf("%s: %s; %d acknowledged, %d refused, %d messages at the end, %d wrong; longest opening %d ms",
 		t.Name(), fmt.Sprintf(format, args...), acks, refused, messages, len(b.wrong), b.slow.Milliseconds())
