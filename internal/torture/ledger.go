@@ -240,6 +240,8 @@ func changed(op *Op, flags []string) []string {
 		list = slices.Clone(op.Flags)
 	case AddFlags:
 		list = slices.Concat(flags, op.Flags)
+	case Expunge: // by IMAP it takes two steps
+		list = append(slices.Clone(flags), "\\Deleted")
 	case DelFlags:
 		list = slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return slices.Contains(op.Flags, f) })
 	}

@@ -3,8 +3,6 @@ package torture
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -118,11 +116,15 @@ func readMessage(a *store.Account, box mail.MailboxID, x *MessageNow) error {
 	if _, err := a.Body(m).WriteTo(&b); err != nil {
 		return err
 	}
-	at := max(0, bytes.Index(b.Bytes(), []byte(marker)))
-	sum := sha256.Sum256(b.Bytes()[at:])
-	x.size = int64(b.Len() - at)
-	x.SHA, x.Prefix = hex.EncodeToString(sum[:]), string(b.Bytes()[:at])
+	x.Hold(b.Bytes())
 	return nil
+}
+
+// Hold notes the bytes of a message.
+func (x *MessageNow) Hold(b []byte) {
+	at := max(0, bytes.Index(b, []byte(marker)))
+	x.size = int64(len(b) - at)
+	x.SHA, x.Prefix = sha(b[at:]), string(b[:at])
 }
 
 func flagNames(f mail.Flags, keywords []string) []string {

@@ -113,7 +113,7 @@ func (v *verifier) message(b *box, uid uint32, m *message, now *MessageNow) {
 	if slices.Equal(now.Flags, m.flags) {
 		return
 	}
-	p := v.unsure(b.key(), uid, SetFlags, AddFlags, DelFlags)
+	p := v.unsure(b.key(), uid, SetFlags, AddFlags, DelFlags, Expunge)
 	if p == nil || !slices.Equal(now.Flags, changed(p.Op, m.flags)) {
 		v.bad("%s has flags %v and should have %v", where, now.Flags, m.flags)
 	}

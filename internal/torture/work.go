@@ -21,6 +21,7 @@ type Work struct {
 	Large    int  // bytes of the largest message
 	Maintain bool // one worker asks for maintenance now and then
 	Only     []string
+	Bare     bool // no lines before the messages: those are the server's to write
 }
 
 // Run does random operations, starting from a state, until ctx ends or the
@@ -157,7 +158,10 @@ func (k *worker) make(kind string) (op *Op, body []byte, ok bool) {
 	switch kind {
 	case Deliver, Append:
 		body = k.message()
-		op.SHA, op.Prefix = sha(body), fmt.Sprintf("Return-Path: <%x-%d-%d@example.test>\r\n", k.Seed, k.id, k.n)
+		op.SHA = sha(body)
+		if !k.Bare {
+			op.Prefix = fmt.Sprintf("Return-Path: <%x-%d-%d@example.test>\r\n", k.Seed, k.id, k.n)
+		}
 		if kind == Append {
 			op.To, op.Flags = []Box{k.anyBox("")}, k.flags()
 			return op, body, true
@@ -305,7 +309,7 @@ func (k *worker) message() []byte {
 // compose makes a message; its body does not compress and has no two equal lines.
 func compose(r *rand.Rand, id string, size int) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%s\r\nFrom: torture@example.test\r\nSubject: %s\r\n\r\n", marker, id, id)
+	fmt.Fprintf(&b, "%s%s\r\nFrom: anna@example.test\r\nDate: Thu, 1 Jan 2026 12:00:00 +0000\r\nMessage-ID: <%s@example.test>\r\n\r\n", marker, id, id)
 	line := make([]byte, 64)
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	for b.Len() < size {

@@ -91,7 +91,6 @@ func (f *filling) life(t *testing.T, b *book, o torture.Options) {
 		l.close()
 	})
 	b.inOrder(l)
-	t.Log(tail(l.logs.String(), 3000))
 }
 
 // next waits for the end of a phase; false if the process is at its end.

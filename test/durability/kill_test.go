@@ -10,7 +10,7 @@ import (
 // and while it stops.
 func TestKill(t *testing.T) {
 	needAll(t)
-	const cycles = 200
+	const cycles = 130 // with those of TestKillServer 200
 	b := &book{}
 	o := options(t.TempDir())
 	r := rand.New(rand.NewPCG(1, 2))
