@@ -165,8 +165,18 @@ func (b *book) checkExit(l *life) {
 		b.bad("the process died of %v", ws.Signal())
 	}
 	if ok && ws.Exited() && ws.ExitStatus() == 2 {
-		b.bad("the process panicked: %s", tail(l.logs.String(), 4000))
+		b.bad("the process panicked: %s", crash(l.logs.String()))
 	}
+}
+
+// crash returns the beginning of what a crashing program says.
+func crash(logs string) string {
+	for _, word := range []string{"panic:", "fatal error:", "unexpected fault"} {
+		if i := strings.Index(logs, word); i >= 0 {
+			return logs[i:min(len(logs), i+2000)]
+		}
+	}
+	return tail(logs, 2000)
 }
 
 // kill ends the process without warning. Under a wrapper the wrapper's child
