@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -16,13 +17,16 @@ import (
 const chunkSize = 256 << 10
 
 // A Spool takes the bytes of a message that is coming in. It reads its
-// structure, takes its hash, and keeps at most one chunk in memory.
+// structure, takes its hash, and keeps at most two chunks in memory: one that
+// fills while the other is written.
 type Spool struct {
 	s         *Store
 	hash      hash.Hash
 	parser    *message.Parser
 	structure *message.Structure
 	chunk     []byte
+	ahead     []byte     // the chunk that is being written
+	writing   chan error // answers when it is; nil if there is none
 	size      int64
 	id        mail.BlobID // of the chunks written ahead, 0 if there are none
 	chunks    uint32
@@ -50,7 +54,7 @@ func (sp *Spool) Write(p []byte) (int, error) {
 	sp.size += int64(len(p))
 	for rest := p; len(rest) > 0; {
 		n := min(chunkSize-len(sp.chunk), len(rest))
-		sp.chunk = append(sp.chunk, rest[:n]...)
+		sp.chunk = append(withRoom(sp.chunk, n), rest[:n]...)
 		rest = rest[n:]
 		if len(sp.chunk) == chunkSize {
 			if sp.err = sp.writeAhead(); sp.err != nil {
@@ -61,28 +65,55 @@ func (sp *Spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// withRoom returns b with capacity for n more bytes and a sum behind them.
+func withRoom(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n+sumSize {
+		return b
+	}
+	size := max(2*cap(b), len(b)+n, 8<<10)
+	return append(make([]byte, 0, min(size, chunkSize)+sumSize), b...)
+}
+
 // writeAhead puts a full chunk into the store, where a sweep would find it
-// should the message never be delivered. It is not waited for: the commit
-// that delivers the message flushes it too.
+// should the message never be delivered. No flush is waited for: the commit
+// that delivers the message flushes the chunk too.
 func (sp *Spool) writeAhead() error {
-	if err := sp.s.Room(chunkSize); err != nil {
+	if err := errors.Join(sp.wait(), sp.s.Room(chunkSize)); err != nil {
 		return err
 	}
 	if sp.id == 0 {
 		sp.id = sp.s.newBlob()
 	}
 	id, n, b := sp.id, sp.chunks, sp.chunk
-	err := sp.s.submit(&request{need: toGrow, lazy: true, fn: func(t *tx) error {
+	r := &request{need: toGrow, lazy: true, fn: func(t *tx) error {
 		if n == 0 {
 			t.put(stagedKey(id), nil)
 		}
-		t.put(chunkKey(id, n), b)
+		t.putChunk(id, n, b)
 		return nil
-	}})
+	}}
+	sp.s.post(r)
 	sp.s.space.wrote(2 * chunkSize)
+	sp.writing = r.done
 	sp.chunks++
-	sp.chunk = sp.chunk[:0]
+	sp.chunk, sp.ahead = sp.ahead[:0], sp.chunk
+	return nil
+}
+
+// wait waits until the chunk that is being written is in the store.
+func (sp *Spool) wait() error {
+	if sp.writing == nil {
+		return nil
+	}
+	err := <-sp.writing
+	sp.writing = nil
 	return err
+}
+
+// putChunk writes a chunk, and its sum into the spare capacity behind it.
+func (t *tx) putChunk(id mail.BlobID, n uint32, b []byte) {
+	key := chunkKey(id, n)
+	t.own.set(key, binary.BigEndian.AppendUint32(b, sum(key, b)))
 }
 
 // Size is the number of bytes written so far.
@@ -102,6 +133,7 @@ func (sp *Spool) Discard() {
 	if sp.ended {
 		return
 	}
+	_ = sp.wait() // what became of it does not matter any more
 	sp.end()
 	if sp.id == 0 {
 		return
@@ -119,11 +151,12 @@ func (sp *Spool) Discard() {
 
 func (sp *Spool) end() {
 	sp.ended = true
-	if cap(sp.chunk) > 0 {
-		b := sp.chunk
-		sp.s.chunks.Put(&b)
-		sp.chunk = nil
+	for _, b := range [][]byte{sp.chunk, sp.ahead} {
+		if cap(b) > 0 {
+			sp.s.chunks.Put(&b)
+		}
 	}
+	sp.chunk, sp.ahead = nil, nil
 	sp.s.receiving.Add(-1)
 }
 
@@ -173,7 +206,7 @@ func (t *tx) putBlob(sp *Spool, sum [32]byte) (mail.BlobID, error) {
 		t.del(stagedKey(id))
 	}
 	if len(sp.chunk) > 0 {
-		t.put(chunkKey(id, sp.chunks), sp.chunk)
+		t.putChunk(id, sp.chunks, sp.chunk)
 	}
 	e := encoder{}
 	e.uint(uint64(id))

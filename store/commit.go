@@ -45,15 +45,20 @@ func (s *Store) update(n need, fn func(*tx) error) error {
 }
 
 func (s *Store) submit(r *request) error {
+	s.post(r)
+	return <-r.done
+}
+
+// post gives a request to the committer, which will answer on its done.
+func (s *Store) post(r *request) {
 	r.done = make(chan error, 1)
 	s.gate.RLock()
+	defer s.gate.RUnlock()
 	if s.closed {
-		s.gate.RUnlock()
-		return ErrClosed
+		r.done <- ErrClosed
+		return
 	}
 	s.requests <- r
-	s.gate.RUnlock()
-	return <-r.done
 }
 
 // exclusive runs fn in the committer's goroutine between two batches.
@@ -203,15 +208,12 @@ func (s *Store) write(batch *changes, flush bool) error {
 	seq := encoder{}
 	seq.uint(s.journal.seq + 1)
 	batch.set(key, seal(key, seq))
-	payload := s.payload[:0]
+	frame := s.journal.begin()
 	for _, c := range batch.list {
-		payload = appendChange(payload, c)
-	}
-	if cap(payload) <= 1<<20 {
-		s.payload = payload
+		frame = appendChange(frame, c)
 	}
 	segments := len(s.journal.sealed)
-	if _, err := s.journal.append(payload, flush); err != nil {
+	if _, err := s.journal.put(frame, flush); err != nil {
 		s.breakDown(err)
 		return s.Broken()
 	}

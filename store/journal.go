@@ -134,10 +134,18 @@ func eraseFrame(fr frameAt) error {
 // is every frame before it. After the first error every call fails: what a
 // failed flush left behind is unknown, and a second try would lie.
 func (j *journal) append(payload []byte, flush bool) (uint64, error) {
+	return j.put(append(j.begin(), payload...), flush)
+}
+
+// begin returns an empty frame, to which the payload is to be appended.
+func (j *journal) begin() []byte { return append(j.buf[:0], make([]byte, frameHeader)...) }
+
+// put writes a frame that began with begin.
+func (j *journal) put(frame []byte, flush bool) (uint64, error) {
 	if j.failed != nil {
 		return 0, j.failed
 	}
-	seq, err := j.write(payload, flush)
+	seq, err := j.write(frame, flush)
 	if err != nil {
 		j.failed = fmt.Errorf("%w: journal: %w", ErrBroken, err)
 		return 0, j.failed
@@ -145,16 +153,15 @@ func (j *journal) append(payload []byte, flush bool) (uint64, error) {
 	return seq, nil
 }
 
-func (j *journal) write(payload []byte, flush bool) (uint64, error) {
-	n := align(int64(frameHeader + len(payload)))
+func (j *journal) write(frame []byte, flush bool) (uint64, error) {
+	n := align(int64(len(frame)))
 	if j.active == nil || j.active.end+n > j.active.cap {
 		if err := j.rotate(n); err != nil {
 			return 0, err
 		}
 	}
 	seq := j.seq + 1
-	b := j.frame(seq, payload, n)
-	if _, err := j.active.file.WriteAt(b, j.active.end); err != nil {
+	if _, err := j.active.file.WriteAt(j.number(frame, seq, n), j.active.end); err != nil {
 		return 0, err
 	}
 	j.seq, j.noted = seq, j.stable
@@ -163,6 +170,9 @@ func (j *journal) write(payload []byte, flush bool) (uint64, error) {
 	if flush {
 		return seq, j.flush()
 	}
+	// Let the disk begin: the flush to come will have less to wait for. It is
+	// only a hint, so that its error does not matter.
+	_ = unix.SyncFileRange(int(j.active.file.Fd()), j.active.end-n, n, unix.SYNC_FILE_RANGE_WRITE)
 	return seq, nil
 }
 
@@ -190,20 +200,17 @@ func (j *journal) note() error {
 	return err
 }
 
-func (j *journal) frame(seq uint64, payload []byte, size int64) []byte {
-	if int64(cap(j.buf)) < size {
-		j.buf = make([]byte, size)
-	}
-	b := j.buf[:size]
+// number fills in a frame's header and zeros up to its size.
+func (j *journal) number(b []byte, seq uint64, size int64) []byte {
+	payload := b[frameHeader:]
 	binary.BigEndian.PutUint32(b[0:], frameMagic)
 	binary.BigEndian.PutUint32(b[8:], uint32(len(payload)))
 	binary.BigEndian.PutUint32(b[12:], 0)
 	binary.BigEndian.PutUint64(b[16:], seq)
 	binary.BigEndian.PutUint64(b[24:], j.stable)
-	end := frameHeader + copy(b[frameHeader:], payload)
 	binary.BigEndian.PutUint32(b[4:], j.salt.sum(b[8:frameHeader], payload))
-	clear(b[end:])
-	if cap(j.buf) > 1<<20 { // one large batch must not keep its memory for ever
+	b = append(b, make([]byte, size-int64(len(b)))...)
+	if j.buf = b; cap(b) > 1<<20 { // one large batch must not keep its memory for ever
 		j.buf = nil
 	}
 	return b

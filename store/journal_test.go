@@ -127,7 +127,7 @@ func TestJournalUsesFilesAgain(t *testing.T) {
 // also when the frame around it is damaged.
 func TestJournalTakesNoForgedFrame(t *testing.T) {
 	forger := &journal{seq: 41, stable: 41} // of another house, with another salt
-	forged := forger.frame(42, []byte("forged"), frameAlign)
+	forged := forger.number(append(forger.begin(), "forged"...), 42, frameAlign)
 	payload := make([]byte, 3*frameAlign)
 	copy(payload[frameAlign-frameHeader:], forged)
 	dir := t.TempDir()

@@ -221,8 +221,9 @@ type Placed struct {
 // Deliver puts a message into mailboxes: all in one commit, on disk when it
 // returns, or none. ErrOverQuota, ErrDiskFull, ErrNotFound.
 func (s *Store) Deliver(sp *Spool, list []Delivery) ([]Placed, error) {
-	if sp.err != nil {
-		return nil, sp.err
+	if err := errors.Join(sp.err, sp.wait()); err != nil {
+		sp.err = err
+		return nil, err
 	}
 	if sp.ended {
 		return nil, fmt.Errorf("%w: the message was delivered already", ErrInvalid)

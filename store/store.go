@@ -62,7 +62,6 @@ type Store struct {
 	space   *space
 	disk    *disk
 	journal *journal
-	payload []byte // of the frame being made, used again
 	applied uint64 // the last frame with changes; Badger has its number in a row
 
 	gate      sync.RWMutex // held to send requests; taken to close
