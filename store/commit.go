@@ -236,6 +236,7 @@ func (s *Store) write(batch *changes, flush bool) error {
 // relieve releases what the journal no longer needs to keep. Should it hold
 // too much, Badger is reopened, which moves its memtables into tables.
 func (s *Store) relieve() {
+	s.disk.beginSync()
 	s.disk.trim()
 	oldest, newest := s.disk.memtables()
 	s.journal.seal(newest)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sys/unix"
 )
 
 // valueThreshold is the size from which Badger keeps a value in its value log:
@@ -200,6 +201,21 @@ func (d *disk) syncBodies() error {
 		d.synced = list[len(list)-1] // still written to
 	}
 	return syncDir(d.dir)
+}
+
+// beginSync lets the disk begin with what syncBodies, or Badger when it goes on
+// to the next file, would have to wait for. It is only a hint.
+func (d *disk) beginSync() {
+	list := fileNumbers(d.dir, ".vlog")
+	if len(list) == 0 {
+		return
+	}
+	f, err := os.Open(filepath.Join(d.dir, fmt.Sprintf("%06d.vlog", list[len(list)-1])))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 }
 
 // Limits well below those of one Badger transaction at our memtable size.
