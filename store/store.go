@@ -23,7 +23,7 @@ type Options struct {
 	// larger of 512 MiB and 5 % of the disk.
 	Reserve int64
 	// JournalMax is how much the journal holds at most before its contents are
-	// moved into tables; 0 is 128 MiB, or a quarter of a smaller reserve.
+	// moved into tables; 0 is 128 MiB, or half of a smaller reserve.
 	JournalMax int64
 	// JournalSegment is the size of a file of the journal; 0 is 16 MiB, or an
 	// eighth of JournalMax.
@@ -46,7 +46,7 @@ const (
 // reserve, and a crash writes its bodies a second time.
 func (o *Options) sizeJournal(reserve int64) {
 	if o.JournalMax == 0 {
-		o.JournalMax = min(journalMax, max(reserve/4, journalMin))
+		o.JournalMax = min(journalMax, max(reserve/2, journalMin))
 	}
 	if o.JournalSegment == 0 {
 		o.JournalSegment = min(journalSegment, o.JournalMax/8)
