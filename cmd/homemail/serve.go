@@ -114,10 +114,9 @@ func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house
 	return h, nil
 }
 
-// limitMemory makes Go give memory back early: the box may have 1 GB for
-// everything.
+// limitMemory makes Go collect garbage more often rather than let its heap
+// grow beyond what a box with 1 GB has to spare.
 func limitMemory() {
-	debug.SetGCPercent(50)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(90 << 20)
 	}
