@@ -169,10 +169,12 @@ func (s *Store) commitSome(list []*request) (n int, err error) {
 			batch.set(c.key, c.value)
 		}
 	}
+	if freed != 0 {
+		s.noteGarbage(batch, freed)
+	}
 	if len(batch.list) == 0 {
 		return n, nil
 	}
-	s.garbage.Add(freed)
 	return n, s.write(batch, flush)
 }
 

@@ -38,7 +38,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			if err := errors.Join(s.saveLastUse(), s.saveGarbage()); err != nil && s.Broken() == nil {
+			if err := s.saveLastUse(); err != nil && s.Broken() == nil {
 				s.log.Warn("last uses were not saved", "err", err)
 			}
 			if now.Before(night) {
@@ -52,17 +52,18 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// saveGarbage notes how much was removed, so that the night after a restart
-// knows of it too.
-func (s *Store) saveGarbage() error {
-	n := s.garbage.Load()
-	if s.saved.Swap(n) == n {
-		return nil
-	}
+// noteGarbage counts bytes of removed bodies in the batch that removes them,
+// so that the night after a restart knows of them too.
+func (s *Store) noteGarbage(batch *changes, freed int64) {
 	e := encoder{}
-	e.int(n)
-	return s.update(toChange, func(t *tx) error {
-		t.put(settingKey("garbage"), e)
+	e.int(s.garbage.Add(freed))
+	batch.set(settingKey("garbage"), seal(settingKey("garbage"), e))
+}
+
+// forgetGarbage begins to count anew.
+func (s *Store) forgetGarbage(counted int64) error {
+	return s.update(toShrink, func(t *tx) error {
+		t.freed -= counted
 		return nil
 	})
 }
@@ -75,7 +76,6 @@ func (s *Store) loadGarbage() error {
 		}
 		d := decoder{rest: v}
 		s.garbage.Store(d.int())
-		s.saved.Store(s.garbage.Load())
 		return errors.Join(err, d.err)
 	})
 }
@@ -95,7 +95,8 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.cutHistories(); err != nil {
 		return err
 	}
-	if s.garbage.Load() < gcGarbage {
+	garbage := s.garbage.Load()
+	if garbage < gcGarbage {
 		return nil
 	}
 	// Badger reads a value log file up to the first damaged entry and then
@@ -107,8 +108,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	start := time.Now()
 	rewritten, err := s.collectGarbage(ctx)
 	if err == nil {
-		s.garbage.Store(0)
-		err = s.saveGarbage()
+		err = s.forgetGarbage(garbage)
 	}
 	s.log.Info("gave back the space of removed mail", "files", rewritten,
 		"mb", (s.space.lookNow()-before)>>20, "ms", time.Since(start).Milliseconds())

@@ -28,6 +28,7 @@ const (
 	lookEach    = time.Second
 	lookAfter   = 4 << 20 // bytes written
 	ballastName = "ballast"
+	replaySpare = 2 << 20 // for Badger's own new files
 )
 
 // newSpace finds out how much to keep free: the larger of 512 MiB and 5 % of
@@ -55,7 +56,8 @@ func (s *space) lookNow() int64 {
 func (s *space) look() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.looked) < lookEach && s.written < lookAfter && !s.looked.IsZero() {
+	plenty := s.free > 4*s.reserve // elsewhere somebody else may use up the rest at once
+	if plenty && time.Since(s.looked) < lookEach && s.written < lookAfter {
 		return s.free - s.written
 	}
 	var fs unix.Statfs_t
@@ -90,7 +92,12 @@ func (s *space) allow(n need) error {
 	case toShrink:
 		floor = s.reserve / 8
 	}
-	if free := s.look(); free < floor {
+	free := s.look()
+	if free < floor && n == toShrink {
+		s.dropBallast() // removing must go on: it is the way out
+		free = s.lookNow()
+	}
+	if free < floor {
 		return fmt.Errorf("%w: %d MB are free", ErrDiskFull, free>>20)
 	}
 	return nil
@@ -100,19 +107,16 @@ func (s *space) allow(n need) error {
 // the database needs space. It is deleted when that is so now, and made anew
 // when there is plenty.
 func (s *space) ballast() error {
-	path := filepath.Join(s.dir, ballastName)
-	size := s.reserve / 8
+	size := s.reserve / 4
 	free := s.look()
 	if free < size {
-		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return err
-		}
+		s.dropBallast()
 		return nil
 	}
 	if free < 2*s.reserve {
 		return nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.dir, ballastName), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -121,6 +125,27 @@ func (s *space) ballast() error {
 		return err
 	}
 	return retryEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+}
+
+// dropBallast gives its space back, if it is there.
+func (s *space) dropBallast() { os.Remove(filepath.Join(s.dir, ballastName)) }
+
+// forReplay returns ErrDiskFull if bringing in the journal would fill the disk.
+// It writes the bodies once and the rows twice.
+func (s *space) forReplay(dir string) error {
+	var journal int64
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil {
+			journal += info.Size()
+		}
+	}
+	need := journal*3/2 + replaySpare
+	if free := s.lookNow(); free < need {
+		return fmt.Errorf("%w: opening the store needs %d MB free and there are %d; remove something else from this disk",
+			ErrDiskFull, need>>20, free>>20)
+	}
+	return nil
 }
 
 // Room returns nil if a message of some bytes may come in, or ErrDiskFull.

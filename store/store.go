@@ -78,7 +78,6 @@ type Store struct {
 	watchers  watchers
 	stats     stats
 	garbage   atomic.Int64 // bytes of bodies removed since the last maintenance
-	saved     atomic.Int64 // garbage as the store has it
 	damage    []string     // what was found to be damaged when the store was opened
 }
 
@@ -119,6 +118,9 @@ func (s *Store) open() error {
 	s.options.sizeJournal(s.space.reserve)
 	if err := s.space.ballast(); err != nil {
 		return fmt.Errorf("ballast: %w", err)
+	}
+	if err := s.space.forReplay(filepath.Join(s.dir, "journal")); err != nil {
+		return err
 	}
 	if s.disk, err = openDisk(filepath.Join(s.dir, "db"), s.log, s.breakDown); err != nil {
 		return err
@@ -237,7 +239,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.gate.Unlock()
-	if err := errors.Join(s.saveLastUse(), s.saveGarbage()); err != nil && s.Broken() == nil {
+	if err := s.saveLastUse(); err != nil && s.Broken() == nil {
 		s.log.Warn("last uses were not saved", "err", err)
 	}
 	s.gate.Lock()

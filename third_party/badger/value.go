@@ -15,17 +15,18 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-
 	"github.com/dgraph-io/badger/v4/y"
 	"github.com/dgraph-io/ristretto/v2/z"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"golang.org/x/sys/unix"
 )
 
 // maxVlogFileSize is the maximum size of the vlog file which can be created. Vlog Offset is of
@@ -353,6 +354,9 @@ func (vlog *valueLog) rewrite(f *logFile) error {
 	}
 	vlog.opt.Infof("Processed %d entries in %d loops", len(wb), loops)
 	vlog.opt.Infof("Total entries: %d. Moved: %d", count, moved)
+	if err := vlog.rescue(f); err != nil { // homemail
+		return err
+	}
 	vlog.opt.Infof("Removing fid: %d", f.fid)
 	var deleteFileNow bool
 	// Entries written to LSM. Remove the older file now.
@@ -378,6 +382,61 @@ func (vlog *valueLog) rewrite(f *logFile) error {
 		}
 	}
 	return nil
+}
+
+// rescue moves what is still needed from a file. The iteration in rewrite ends
+// at the first damaged entry, be it one that nobody needs; the entries behind
+// that are found by their pointers. One that is damaged itself is an error: the
+// file must stay.
+func (vlog *valueLog) rescue(f *logFile) error { // homemail
+	txn := vlog.db.NewTransaction(false)
+	defer txn.Discard()
+	it := txn.NewIterator(IteratorOptions{})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		if item.meta&bitValuePointer == 0 {
+			continue
+		}
+		var vp valuePointer
+		vp.Decode(item.vptr)
+		if vp.Fid != f.fid {
+			continue
+		}
+		e, err := f.entryAt(vp)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(e.Key, y.KeyWithTs(item.key, item.version)) {
+			return fmt.Errorf("value log file %d: at %d is another key", f.fid, vp.Offset)
+		}
+		e.meta &^= bitValuePointer | bitTxn | bitFinTxn
+		e.estimateSizeAndSetThreshold(vlog.db.valueThreshold())
+		if err := vlog.db.batchSet([]*Entry{e}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryAt reads an entry and verifies its sum.
+func (lf *logFile) entryAt(vp valuePointer) (*Entry, error) { // homemail
+	lf.lock.RLock()
+	defer lf.lock.RUnlock()
+	b, err := lf.read(vp)
+	if err != nil {
+		return nil, err
+	}
+	end := len(b) - crc32.Size
+	if end < 0 || crc32.Checksum(b[:end], y.CastagnoliCrcTable) != y.BytesToU32(b[end:]) {
+		return nil, fmt.Errorf("value log file %d: the entry at %d is damaged: %w", lf.fid, vp.Offset, y.ErrChecksumMismatch)
+	}
+	e, err := lf.decodeEntry(b, vp.Offset)
+	if err != nil {
+		return nil, err
+	}
+	e.Key, e.Value = slices.Clone(e.Key), slices.Clone(e.Value)
+	return e, nil
 }
 
 func (vlog *valueLog) incrIteratorCount() {
@@ -1033,43 +1092,30 @@ func (vlog *valueLog) pickLog(discardRatio float64) *logFile {
 	vlog.filesLock.RLock()
 	defer vlog.filesLock.RUnlock()
 
-LOOP:
-	// Pick a candidate that contains the largest amount of discardable data
-	fid, discard := vlog.discardStats.MaxDiscard()
-
-	// MaxDiscard will return fid=0 if it doesn't have any discard data. The
-	// vlog files start from 1.
-	if fid == 0 {
-		vlog.opt.Debugf("No file with discard stats")
-		return nil
-	}
-	lf, ok := vlog.filesMap[fid]
-	// This file was deleted but it's discard stats increased because of compactions. The file
-	// doesn't exist so we don't need to do anything. Skip it and retry.
-	if !ok {
-		vlog.discardStats.Update(fid, -1)
-		goto LOOP
-	}
-	// We have a valid file.
-	fi, err := lf.Fd.Stat()
-	if err != nil {
-		vlog.opt.Errorf("Unable to get stats for value log fid: %d err: %+v", fi, err)
-		return nil
-	}
-	if thr := discardRatio * float64(fi.Size()); float64(discard) < thr {
-		vlog.opt.Debugf("Discard: %d less than threshold: %.0f for file: %s",
-			discard, thr, fi.Name())
-		return nil
-	}
-	if fid < vlog.maxFid {
-		vlog.opt.Infof("Found value log max discard fid: %d discard: %d\n", fid, discard)
-		lf, ok := vlog.filesMap[fid]
-		y.AssertTrue(ok)
-		return lf
-	}
-
-	// Don't randomly pick any value log file.
-	return nil
+	// homemail: the file of which the largest part is garbage, by what it takes
+	// on disk: a file that a crash left is mapped far beyond its end.
+	var best *logFile
+	most := discardRatio
+	vlog.discardStats.Lock()
+	defer vlog.discardStats.Unlock()
+	vlog.discardStats.Iterate(func(fid, discard uint64) {
+		lf, ok := vlog.filesMap[uint32(fid)]
+		if !ok || uint32(fid) >= vlog.maxFid {
+			return
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(int(lf.Fd.Fd()), &st); err != nil {
+			return
+		}
+		size := min(st.Size, st.Blocks*512)
+		if size < 1 {
+			size = 1
+		}
+		if part := float64(discard) / float64(size); part >= most {
+			best, most = lf, part
+		}
+	})
+	return best
 }
 
 func discardEntry(e Entry, vs y.ValueStruct, db *DB) bool {
