@@ -52,7 +52,7 @@ const (
 	frameHeader = 32
 	frameMagic  = 0x684a4d31 // "hJM1"
 	segmentHead = frameAlign // the first block says which frame is first
-	spareMax    = 2
+	filesMax    = 8 // segments and spare files in all that are kept
 )
 
 // damage is a gap in the frames that had been acknowledged.
@@ -304,7 +304,7 @@ func (j *journal) retire(s *segment) error {
 	if s.file != nil {
 		s.file.Close()
 	}
-	if s.cap != j.size || len(j.spare) >= spareMax {
+	if s.cap != j.size || len(j.sealed)+len(j.spare) >= filesMax {
 		return os.Remove(s.path)
 	}
 	spare := strings.TrimSuffix(s.path, ".log") + ".spare"

@@ -113,7 +113,7 @@ func TestJournalUsesFilesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all, _ := os.ReadDir(dir); len(all) > 1+spareMax {
+	if all, _ := os.ReadDir(dir); len(all) > 2+filesMax {
 		t.Errorf("%d files", len(all))
 	}
 	j.close(false)
