@@ -52,7 +52,7 @@ const (
 	frameHeader = 32
 	frameMagic  = 0x684a4d31 // "hJM1"
 	segmentHead = frameAlign // the first block says which frame is first
-	filesMax    = 8 // segments and spare files in all that are kept
+	filesMax    = 8          // segments and spare files in all that are kept
 )
 
 // damage is a gap in the frames that had been acknowledged.
