@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/store"
 )
@@ -29,15 +30,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s, err := store.Open(t.TempDir(), store.Options{Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t, t.TempDir(), quiet)
 	h := &house{t: t, s: s}
 	for _, d := range []string{"example.test", "all.test", "empty.test"} {
 		h.must(s.AddDomain(d))

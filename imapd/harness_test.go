@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/signin"
 	"homemail/store"
@@ -83,6 +84,7 @@ func newHouseAt(t testing.TB, dir string, o Options) *house {
 	})
 	h.close = sync.OnceFunc(func() {
 		h.stop()
+		storetest.Verify(t, s)
 		must(t, s.Close())
 	})
 	t.Cleanup(h.close)

@@ -254,8 +254,10 @@ func TestStrangerMaySendLittle(t *testing.T) {
 			break
 		}
 	}
-	if rest := c.closed(); !strings.Contains(rest, "* BYE Too much") {
-		t.Errorf("%q", rest[max(0, len(rest)-100):])
+	// What we sent after the end may have taken the BYE with it: a reset of the
+	// connection throws away what was not read yet.
+	if n := strings.Count(c.closed(), "OK NOOP"); n == 0 || n*len("a NOOP\r\n") > 64<<10 {
+		t.Errorf("%d commands were answered", n)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/signin"
 	"homemail/store"
@@ -45,9 +46,7 @@ func must(t testing.TB, err error) {
 func newHouse(t testing.TB, change ...func(*Options)) *house {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.TempDir(), store.Options{Log: quiet, Reserve: 1 << 20})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
+	s := storetest.Open(t, t.TempDir(), quiet)
 	must(t, s.AddDomain("example.test"))
 	for _, address := range []mail.Path{"anna@example.test", "bert@example.test"} {
 		a, err := s.AddAccount(store.Profile{Address: address, KeepDays: -1})

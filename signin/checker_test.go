@@ -22,6 +22,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
 
+	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/store"
 )
@@ -34,11 +35,7 @@ const (
 // house is a store with anna, who has two devices, and bert, who has one.
 func house(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler), Reserve: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t, t.TempDir(), nil)
 	must(t, s.AddDomain("example.test"))
 	for _, address := range []mail.Path{"anna@example.test", "bert@example.test"} {
 		a, err := s.AddAccount(store.Profile{Address: address, KeepDays: -1})

@@ -14,6 +14,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"homemail/deliver"
+	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/signin"
 	"homemail/store"
@@ -35,9 +36,7 @@ type house struct {
 func newHouse(t *testing.T, o Options) (*house, *door) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s, err := store.Open(t.TempDir(), store.Options{Log: log})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
+	s := storetest.Open(t, t.TempDir(), log)
 	must(t, s.AddDomain("example.test"))
 	anna, err := s.AddAccount(store.Profile{Address: "anna@example.test"})
 	must(t, err)

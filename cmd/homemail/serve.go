@@ -30,7 +30,7 @@ import (
 
 // stopTime is how long a server may take to stop: a message that is coming in
 // gets that long.
-const stopTime = 25 * time.Second
+const stopTime = 20 * time.Second
 
 func serve(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, _ []string) error {
