@@ -22,6 +22,8 @@ func (s *session) Data(r io.Reader) error {
 	if t.chunks != nil {
 		close(t.chunks.begun)
 		defer close(t.chunks.over)
+	} else {
+		r = &dotted{c: s.c}
 	}
 	var w io.Writer = t.tx
 	var header *headerFilter
