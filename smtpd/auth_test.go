@@ -137,10 +137,11 @@ func TestSubmitted(t *testing.T) {
 	d := open(t, Options{Kind: Submission, ImplicitTLS: true})
 	c := d.ready()
 	c.envelope()
-	c.send("From: anna@example.test\r\nBcc: secret@example.test,\r\n other@example.test\r\nSubject: x\r\nBCC : more@example.test\r\n\r\nBcc: stays\r\n.\r\n")
+	c.send("From: anna@example.test\r\nBcc: secret@example.test,\r\n other@example.test\r\nSubject: x\r\nBCC : more@example.test\r\n" +
+		"no field\r\nBcc: third@example.test\r\nBcc" + strings.Repeat(" ", 100) + ": fourth@example.test\r\n\r\nBcc: stays\r\n.\r\n")
 	c.want("250")
 	got := d.dir.got()[0]
-	want := "From: anna@example.test\r\nSubject: x\r\nDate: " + got.trace.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700") +
+	want := "From: anna@example.test\r\nSubject: x\r\nno field\r\nDate: " + got.trace.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700") +
 		"\r\nMessage-ID: <" + got.trace.ID + "@mx.example.test>\r\n\r\nBcc: stays\r\n"
 	if got.data != want && time.Since(got.trace.Time) < time.Second {
 		t.Errorf("stored %q\nwant   %q", got.data, want)

@@ -126,8 +126,9 @@ func FuzzBDAT(f *testing.F) {
 // fields and, at the end of its header, the fields that it lacked.
 func FuzzHeaderFilter(f *testing.F) {
 	for _, s := range []string{
-		"", "\r\n", letter, "Bcc: x\r\n", "Bcc: x\r\n y\r\n\tz\r\nTo: q\r\n\r\nBcc: stays\r\n", "bcc :x\r\nresent-BCC: y\r\n\r\n", "To: x\r\nno field\r\nBcc: stays\r\n",
+		"", "\r\n", letter, "Bcc: x\r\n", "Bcc: x\r\n y\r\n\tz\r\nTo: q\r\n\r\nBcc: stays\r\n", "bcc :x\r\nresent-BCC: y\r\n\r\n", "To: x\r\nno field\r\nBcc: goes\r\n\r\n",
 		"Date: x\r\nMessage-Id: y\r\nBcc:\r\n", " starts folded\r\nBcc: x", "Bccc: x\r\nBc: y\r\n:z\r\n", "Bcc: x\r\n\r", strings.Repeat("x", 100) + "\r\nBcc: x\r\n\r\n", "To: x\r\nBcc",
+		"Bcc" + strings.Repeat(" ", 100) + ": x\r\n y\r\nTo: z\r\n\r\n",
 	} {
 		f.Add(s, uint8(3))
 	}
@@ -163,18 +164,18 @@ func filtered(in string) string {
 	for i, line := range lines {
 		name, _, found := strings.Cut(line, ":")
 		folded := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")
-		long := !folded && len(strings.TrimSuffix(name, "\n")) >= maxName // nothing we know is so long
+		long := !folded && len(strings.TrimSuffix(name, "\n")) >= maxName
 		switch {
 		case line == "": // the end, after a whole line or nothing
 		case folded:
-		case long:
-			drop = false
-		case found:
-			name = strings.ToLower(strings.TrimRight(name, " \t"))
+		case long || found:
+			name = strings.ToLower(strings.TrimRight(name[:min(len(name), maxName)], " \t"))
 			drop = name == "bcc" || name == "resent-bcc"
 			delete(missing, name)
-		case strings.HasSuffix(line, "\n"):
+		case line == "\n" || line == "\r\n":
 			return out.String() + missing["date"] + missing["message-id"] + strings.Join(lines[i:], "")
+		case strings.HasSuffix(line, "\n"): // no field, and not the end either
+			drop = false
 		default: // a start of a line that never went on
 			return out.String() + line
 		}

@@ -100,10 +100,13 @@ func (f *headerFilter) start(p []byte) ([]byte, error) {
 		case ch == ':':
 			f.field(string(bytes.TrimRight(f.name[:len(f.name)-1], " \t")))
 			return p[i+1:], f.decided(ch)
-		case ch == '\n': // the empty line, or one that is no field
+		case ch == '\n' && len(bytes.TrimRight(f.name, "\r\n")) == 0: // the empty line
 			return p[i+1:], f.endHeader()
-		case len(f.name) == maxName:
+		case ch == '\n': // no field; whoever reads the message goes on to the next line, and so do we
 			f.drop = false
+			return p[i+1:], f.decided(ch)
+		case len(f.name) == maxName: // a long name, or a short one with many spaces
+			f.field(string(bytes.TrimRight(f.name, " \t")))
 			return p[i+1:], f.decided(ch)
 		}
 	}
