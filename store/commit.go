@@ -238,6 +238,9 @@ func (s *Store) write(batch *changes, flush bool) error {
 // relieve releases what the journal no longer needs to keep. Should it hold
 // too much, Badger is reopened, which moves its memtables into tables.
 func (s *Store) relieve() {
+	if s.Broken() != nil {
+		return
+	}
 	s.disk.beginSync()
 	s.disk.trim()
 	oldest, newest := s.disk.memtables()
@@ -259,6 +262,9 @@ func (s *Store) relieve() {
 
 // checkpoint moves everything from the memtables into tables.
 func (s *Store) checkpoint() error {
+	if err := s.Broken(); err != nil {
+		return err // Badger would write, and what it wrote before is in doubt
+	}
 	_, newest := s.disk.memtables()
 	s.journal.seal(newest)
 	if err := s.disk.reopen(); err != nil {
@@ -276,6 +282,11 @@ func (s *Store) release(oldest uint64) error {
 		return nil
 	}
 	if err := s.disk.syncBodies(); err != nil {
+		return err
+	}
+	// The system tells of a failed flush once. If Badger was told, ours
+	// succeeded, and only the journal has those bodies.
+	if err := s.Broken(); err != nil {
 		return err
 	}
 	return s.journal.release(done)
