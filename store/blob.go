@@ -181,14 +181,20 @@ func decodeBlob(v []byte) (b blob, err error) {
 }
 
 // putBlob makes the spooled bytes a blob. If the store has the same bytes
-// already they are used, and what was written ahead is dropped.
-func (t *tx) putBlob(sp *Spool, sum [32]byte) (mail.BlobID, error) {
+// already they are used, and what was written ahead is dropped, but for the
+// chunks that are damaged.
+func (t *tx) putBlob(sp *Spool, sum [32]byte, damaged badChunks) (mail.BlobID, error) {
 	key := blobKey(sum)
 	v, err := t.get(key)
 	if err == nil {
 		b, err := decodeBlob(v)
 		if err != nil || b.size != sp.size {
 			return 0, errors.Join(err, wrong("blob %s has another size", b.id))
+		}
+		if b.id == damaged.id {
+			if err := t.mendChunks(sp, damaged); err != nil {
+				return 0, err
+			}
 		}
 		if sp.id != 0 {
 			t.dropChunks(sp.id, sp.chunks)
@@ -208,11 +214,53 @@ func (t *tx) putBlob(sp *Spool, sum [32]byte) (mail.BlobID, error) {
 	if len(sp.chunk) > 0 {
 		t.putChunk(id, sp.chunks, sp.chunk)
 	}
-	e := encoder{}
-	e.uint(uint64(id))
-	e.uint(uint64(sp.size))
-	t.put(key, e)
+	t.putBlobRow(sum, blob{id, sp.size})
 	return id, nil
+}
+
+func (t *tx) putBlobRow(hash [32]byte, b blob) {
+	e := encoder{}
+	e.uint(uint64(b.id))
+	e.uint(uint64(b.size))
+	t.put(blobKey(hash), e)
+}
+
+// badChunks are those of a blob that cannot be read.
+type badChunks struct {
+	id   mail.BlobID
+	list []uint32
+}
+
+// badChunks reads the blob that has some bytes already. Who brings them again
+// after they were damaged must not see them thrown away.
+func (s *Store) badChunks(hash [32]byte) badChunks {
+	b, _ := s.blobRow(hash)
+	bad := badChunks{id: b.id}
+	for n := range chunksOf(b.size) {
+		err := s.view(func(r reader) error {
+			_, err := r.get(chunkKey(b.id, n))
+			return err
+		})
+		if err != nil {
+			bad.list = append(bad.list, n)
+		}
+	}
+	return bad
+}
+
+// mendChunks writes damaged chunks of a blob anew from a spool with its bytes.
+func (t *tx) mendChunks(sp *Spool, bad badChunks) (err error) {
+	for _, n := range bad.list {
+		b := sp.chunk
+		if n < sp.chunks {
+			if b, err = t.get(chunkKey(sp.id, n)); err != nil {
+				return err
+			}
+		}
+		t.putChunk(bad.id, n, b)
+		t.store.log.Info("a damaged chunk was mended: its message came again", "blob", bad.id, "chunk", n)
+	}
+	return nil
 }
 
 // dropUnreferenced removes blobs that no message refers to any more.
@@ -222,11 +270,17 @@ func (t *tx) dropUnreferenced(list map[mail.BlobID]droppedBlob) error {
 		if err != nil {
 			return err
 		}
-		if !used {
-			t.del(blobKey(b.hash))
-			t.dropChunks(id, chunksOf(b.size))
-			t.freed += b.size
+		if used {
+			continue
 		}
+		// After damage the row can be of another blob with the same bytes.
+		v, err := t.get(blobKey(b.hash))
+		row, _ := decodeBlob(v)
+		if err != nil || row.id == id {
+			t.del(blobKey(b.hash))
+		}
+		t.dropChunks(id, chunksOf(b.size))
+		t.freed += b.size
 	}
 	return nil
 }

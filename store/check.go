@@ -85,7 +85,8 @@ type checker struct {
 
 	blobs  map[mail.BlobID]*checkedBlob
 	staged map[mail.BlobID]bool
-	claims map[reference]bool // by reference rows; true once a record has it
+	claims map[reference]bool   // by reference rows; true once a record has it
+	wanted map[mail.BlobID]bool // by records
 }
 
 func (c *checker) find(fix func(*tx) (string, error), format string, args ...any) {
@@ -99,6 +100,7 @@ func (c *checker) rows(r reader) error {
 	c.blobs = make(map[mail.BlobID]*checkedBlob)
 	c.staged = make(map[mail.BlobID]bool)
 	c.claims = make(map[reference]bool)
+	c.wanted = make(map[mail.BlobID]bool)
 	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkBlobs} {
 		if err := step(r); err != nil {
 			return err
@@ -174,6 +176,10 @@ func (c *checker) readBlobs(r reader) error {
 	})
 	for id, keys := range orphans {
 		c.find(func(t *tx) (string, error) {
+			used, err := t.referenced(id)
+			if err != nil || used || c.wanted[id] {
+				return "", err // only the blob's row is lost: see restoreBlob
+			}
 			for _, key := range keys {
 				t.del(key)
 			}
@@ -346,8 +352,9 @@ func (c *checker) checkRecords(r reader, where string, a mail.AccountID, box mai
 			}, "%s: message %d has no reference to its blob", where, uid)
 		}
 		c.claims[ref] = true
+		c.wanted[m.Blob] = true
 		if b := c.blobs[m.Blob]; b == nil || b.hash != m.Hash || b.size != m.BlobSize {
-			c.find(nil, "%s: message %d: its bytes (blob %s) are missing", where, uid, m.Blob)
+			c.find(c.restoreBlob(m.Blob, m.Hash, m.BlobSize), "%s: message %d: the row of its bytes (blob %s) is missing", where, uid, m.Blob)
 		} else {
 			b.used = true
 		}

@@ -234,10 +234,11 @@ func (s *Store) Deliver(sp *Spool, list []Delivery) ([]Placed, error) {
 	structure := sp.Structure().AppendBinary(nil)
 	var sum [32]byte
 	sp.hash.Sum(sum[:0])
+	damaged := s.badChunks(sum)
 	var placed []Placed
 	err := s.update(toGrow, func(t *tx) error {
 		placed = placed[:0]
-		id, err := t.putBlob(sp, sum)
+		id, err := t.putBlob(sp, sum, damaged)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"errors"
 	"time"
 
 	"homemail/mail"
@@ -117,5 +119,29 @@ func (c *checker) restoreRecord(a mail.AccountID, box mail.MailboxID, uid mail.U
 		}
 		t.del(inMailbox(tFlags, a, box).uid(uid))
 		return "the message is lost, and its entry was removed", t.recount(a, box)
+	}
+}
+
+// restoreBlob writes a blob's lost row anew, if its chunks have the bytes.
+func (c *checker) restoreBlob(id mail.BlobID, hash [32]byte, size int64) func(*tx) (string, error) {
+	return func(t *tx) (string, error) {
+		if _, err := t.get(blobKey(hash)); err == nil {
+			return "", nil // another message's mend wrote it
+		} else if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+			return "", err
+		}
+		h := sha256.New()
+		for n := range chunksOf(size) {
+			v, err := t.get(chunkKey(id, n))
+			if err != nil {
+				return "", err
+			}
+			h.Write(v)
+		}
+		if [32]byte(h.Sum(nil)) != hash {
+			return "", wrong("the bytes of blob %s have changed", id)
+		}
+		t.putBlobRow(hash, blob{id, size})
+		return "written anew", nil
 	}
 }

@@ -243,6 +243,10 @@ func (s *Store) Close() error {
 		s.log.Warn("last uses were not saved", "err", err)
 	}
 	s.gate.Lock()
+	if s.closed { // by another call, meanwhile
+		s.gate.Unlock()
+		return nil
+	}
 	s.closed = true
 	close(s.requests)
 	s.gate.Unlock()
@@ -301,12 +305,14 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// findNextBlob makes sure that no blob's number is used twice.
+// findNextBlob makes sure that no blob's number is used twice. A blob without
+// bytes has no chunk, and one whose chunk is lost must not get another's.
 func (s *Store) findNextBlob() error {
 	return s.view(func(r reader) error {
-		last := r.(snapshot).lastKey([]byte{tChunk})
-		if last != nil {
-			s.nextBlob.Store(parse(last).u64())
+		for _, table := range []byte{tChunk, tReference, tStaged} {
+			if last := r.(snapshot).lastKey([]byte{table}); last != nil {
+				s.nextBlob.Store(max(s.nextBlob.Load(), parse(last).u64()))
+			}
 		}
 		return nil
 	})
