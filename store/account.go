@@ -188,30 +188,26 @@ func (s *Store) AccountByID(id mail.AccountID) (*Account, error) {
 // RemoveAccount removes an account with all its mail. Aliases lose it; one
 // that leads to nobody else goes too.
 func (s *Store) RemoveAccount(address mail.Path) error {
-	a, err := s.Account(address)
-	if err != nil {
-		return err
-	}
-	boxes, err := a.Mailboxes()
-	if err != nil {
-		return err
-	}
-	err = s.update(toShrink, func(t *tx) error {
+	err := s.update(toShrink, func(t *tx) error {
 		p, err := getProfile(t, address.Key())
 		if err != nil {
 			return err
 		}
+		boxes, err := allMailboxes(t, p.ID)
+		if err != nil {
+			return err
+		}
 		for _, m := range boxes {
-			if err := t.removeMailbox(a.ID, m.ID); err != nil {
+			if err := t.removeMailbox(p.ID, m.ID); err != nil {
 				return err
 			}
 		}
 		t.del(accountKey(p.Address))
-		t.del(ownerKey(a.ID))
+		t.del(ownerKey(p.ID))
 		t.del(routeKey(p.Address))
-		t.del(usageKey(a.ID))
+		t.del(usageKey(p.ID))
 		for _, d := range p.Devices {
-			t.del(lastUseKey(a.ID, d.ID))
+			t.del(lastUseKey(p.ID, d.ID))
 		}
 		t.tell(watchKey{})
 		return t.dropFromAliases(p.Address)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"homemail/mail"
 )
@@ -233,6 +234,7 @@ func (t *tx) copyMessages(a mail.AccountID, src *Mailbox, uids []mail.UID, dst *
 		if err != nil {
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}
+		m.Saved = time.Now()
 		c, err := t.add(a, dst, m, Entry{Flags: e.Flags, Keywords: e.Keywords})
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"homemail/mail"
 )
@@ -472,5 +473,57 @@ func TestOpensWithEmptyFiles(t *testing.T) {
 	}
 	if len(body(t, a, inbox(t, a).ID, 1)) == 0 {
 		t.Error("the message is gone")
+	}
+}
+
+// TestCopySetsSaved copies and moves a message: each copy has its own save
+// date, RFC 8514 §2.
+func TestCopySetsSaved(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	a := addAccount(t, s, "anna@example.test")
+	m := inbox(t, a)
+	p := put(t, a, m, "x")
+	first, err := a.Message(m.ID, p.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond)
+	pairs, err := a.Copy(m.ID, []mail.UID{p.UID}, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := a.Message(m.ID, pairs[0].To)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !second.Saved.After(first.Saved) || !second.Date.Equal(first.Date) {
+		t.Errorf("saved at %v, %v; dated %v, %v", first.Saved, second.Saved, first.Date, second.Date)
+	}
+}
+
+// TestRemoveAccountTakesNewMailbox makes a mailbox just before its account goes.
+func TestRemoveAccountTakesNewMailbox(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	a := addAccount(t, s, "anna@example.test")
+	hold, held := make(chan struct{}), make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() { s.exclusive(func() error { close(held); <-hold; return nil }) })
+	<-held
+	queue := func(n int, fn func() error) {
+		wait.Go(func() {
+			if err := fn(); err != nil {
+				t.Error(err)
+			}
+		})
+		for len(s.requests) < n {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	queue(1, func() error { _, err := a.Create("New", mail.NoUse); return err })
+	queue(2, func() error { return s.RemoveAccount("anna@example.test") })
+	close(hold)
+	wait.Wait()
+	if list, err := a.Mailboxes(); err != nil || len(list) > 0 {
+		t.Errorf("%d mailboxes are left, %v", len(list), err)
 	}
 }
