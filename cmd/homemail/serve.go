@@ -111,7 +111,11 @@ func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house
 	if h.socket, err = admin.Listen(c.Data); err != nil {
 		return h, fmt.Errorf("control socket: %w", err)
 	}
-	h.build()
+	key, err := secret(c.Data)
+	if err != nil {
+		return h, err
+	}
+	h.build(key)
 	return h, nil
 }
 
@@ -137,10 +141,10 @@ func (h *house) close() error {
 	return nil
 }
 
-// build makes the servers of all doors.
-func (h *house) build() {
+// build makes the servers of all doors. The key makes salts for unknown names.
+func (h *house) build(key []byte) {
 	c := h.config
-	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf})
+	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key})
 	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator})
 	door := smtpd.Options{
 		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
