@@ -276,10 +276,7 @@ func (c *checker) checkMailboxes(r reader, p Profile) error {
 	}
 	for id, name := range names {
 		if !boxes[id] {
-			c.find(func(t *tx) (string, error) {
-				t.del(nameKey(p.ID, name))
-				return "the name was removed", nil
-			}, "%s: the name %q leads to no mailbox", p.Address, name)
+			c.find(c.restoreMailbox(p.ID, id, name), "%s: the name %q leads to no mailbox", p.Address, name)
 		}
 	}
 	if u, err := getUsage(r, p.ID); err != nil || u != total {

@@ -97,3 +97,39 @@ func TestSameMessageMendsBody(t *testing.T) {
 		}
 	}
 }
+
+// TestRepairKeepsMailbox damages or loses the row of a mailbox with a message.
+func TestRepairKeepsMailbox(t *testing.T) {
+	for name, harm := range map[string]func(*tx, []byte){
+		"damaged": func(t *tx, key []byte) { t.own.set(key, []byte("damaged")) },
+		"missing": func(t *tx, key []byte) { t.del(key) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir(), Options{})
+			a := addAccount(t, s, "anna@example.test")
+			old := inbox(t, a)
+			put(t, a, old, "hello")
+			gone := put(t, a, old, "again")
+			if _, err := a.Expunge(old.ID, []mail.UID{gone.UID}); err != nil {
+				t.Fatal(err)
+			}
+			before := inbox(t, a)
+			if err := s.update(toChange, func(t *tx) error { harm(t, mailboxKey(a.ID, old.ID)); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // one mend may uncover another
+				if _, err := s.Check(context.Background(), CheckOptions{Repair: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m := inbox(t, a)
+			if m.Messages != 1 || m.Use != mail.Inbox || m.UIDValidity <= before.UIDValidity || m.ModSeq <= before.ModSeq {
+				t.Errorf("%+v was %+v", m, before)
+			}
+			if got := body(t, a, m.ID, 1); !strings.HasSuffix(got, "hello") {
+				t.Error("the message has changed")
+			}
+			put(t, a, m, "more")
+		})
+	}
+}

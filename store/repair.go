@@ -145,3 +145,54 @@ func (c *checker) restoreBlob(id mail.BlobID, hash [32]byte, size int64) func(*t
 		return "written anew", nil
 	}
 }
+
+// restoreMailbox makes a lost row of a mailbox anew from its messages and its
+// name, which is removed if there are none. Its UIDVALIDITY is new, and so its
+// UIDs need not be those that clients know.
+func (c *checker) restoreMailbox(a mail.AccountID, id mail.MailboxID, name string) func(*tx) (string, error) {
+	return func(t *tx) (string, error) {
+		_, err := getMailbox(t, a, id)
+		if err == nil || !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+			return "", err
+		}
+		m := Mailbox{ID: id, Name: name, Subscribed: true, UIDNext: 1, ModSeq: 1}
+		empty := errors.Is(err, ErrNotFound)
+		for _, table := range []byte{tMessage, tFlags} {
+			err := t.keys(inMailbox(table, a, id), nil, func(key []byte) (bool, error) {
+				empty = false
+				m.UIDNext = max(m.UIDNext, mail.UID(parse(key[8:]).u32())+1)
+				return true, nil
+			})
+			if err != nil {
+				return "", err
+			}
+		}
+		if empty {
+			t.del(nameKey(a, name))
+			return "the name was removed", nil
+		}
+		err = t.keys(inMailbox(tChange, a, id), nil, func(key []byte) (bool, error) {
+			m.ModSeq = max(m.ModSeq, mail.ModSeq(parse(key[8:]).u64()))
+			if v, err := t.get(key); err == nil {
+				d := decoder{rest: v}
+				m.UIDNext = max(m.UIDNext, mail.UID(d.uint())+1)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if m.UIDValidity, err = t.uidValidity(); err != nil {
+			return "", err
+		}
+		m.ModSeq++
+		m.since = m.ModSeq
+		for _, s := range standardMailboxes {
+			if s.name == name {
+				m.Use = s.use
+			}
+		}
+		t.putMailbox(a, &m)
+		return "made anew from its messages", t.recount(a, id)
+	}
+}
