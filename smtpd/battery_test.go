@@ -323,15 +323,15 @@ func TestFloods(t *testing.T) {
 	for i := range 10 {
 		c := d.ready()
 		c.say("MAIL FROM:<>", "RCPT TO:<anna@example.test>", "RCPT TO:<nobody@example.test>")
-		c.want("250", "250")
+		c.want("250")
 		if i < 5 {
-			c.want("550 5.1.1")
+			c.want("250", "550 5.1.1")
 			continue
 		}
-		c.want("421 4.7.1")
+		c.want("421 4.7.1") // to anna too: it would tell that she exists
 		c.wantEnd()
 	}
-	if s := d.s.Stats(); s.Unknown != 10 {
+	if s := d.s.Stats(); s.Unknown != 5 {
 		t.Errorf("stats %+v", s)
 	}
 

@@ -50,6 +50,14 @@ func (w *window[K]) take(k K) bool {
 	return true
 }
 
+// spent reports whether the next event would be over the limit.
+func (w *window[K]) spent(k K) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.keys[k]
+	return w.limit > 0 && s != nil && s.n >= w.limit && time.Since(s.start) < w.span
+}
+
 // evict makes room for many, so that it is seldom needed: all spans that are
 // over, or else any.
 func (w *window[K]) evict(now time.Time) {

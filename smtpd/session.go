@@ -136,6 +136,9 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 // asking for every name there may be.
 func (s *session) recipient(to mail.Path) *smtp.SMTPError {
 	v := s.c.s
+	if v.o.Kind == MX && v.unknown.spent(network(s.c.remote)) {
+		return tooManyUnknown // also for who exists: the difference would tell
+	}
 	err := s.tx.tx.Rcpt(to, s.tx.size)
 	if err == nil {
 		if s.login != nil && !(v.hourly.take(s.login.Account) && v.daily.take(s.login.Account)) {

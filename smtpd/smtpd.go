@@ -104,7 +104,7 @@ const (
 	minPace      = 500              // octets a second in DATA, on average
 	lingerTime   = 2 * time.Second  // for a client to read why we hang up
 	lingerBytes  = 8 << 20          // and to stop talking
-	drainTime    = 20 * time.Second // for DATA in progress when the server stops
+	drainTime    = 17 * time.Second // for DATA in progress when the server stops, which takes 20 s at most
 )
 
 // Options are the settings of a door.

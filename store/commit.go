@@ -300,7 +300,9 @@ func (s *Store) quiet() {
 	if err := s.journal.note(); err != nil {
 		s.breakDown(err)
 	}
-	if len(s.journal.sealed) > 0 {
+	// Nothing can have changed since the last look without a commit.
+	if n := s.stats.commits.Load(); len(s.journal.sealed) > 0 && n != s.relieved {
+		s.relieved = n
 		s.relieve()
 	}
 }

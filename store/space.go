@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -124,7 +125,11 @@ func (s *space) ballast() error {
 	if info, err := f.Stat(); err != nil || info.Size() >= size {
 		return err
 	}
-	return retryEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+	err = retryEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a file with holes would be no ballast
+	}
+	return err
 }
 
 // dropBallast gives its space back, if it is there.

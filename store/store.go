@@ -55,14 +55,15 @@ func (o *Options) sizeJournal(reserve int64) {
 
 // A Store is a directory with everything that homemail keeps.
 type Store struct {
-	dir     string
-	options Options
-	log     *slog.Logger
-	lock    *os.File
-	space   *space
-	disk    *disk
-	journal *journal
-	applied uint64 // the last frame with changes; Badger has its number in a row
+	dir      string
+	options  Options
+	log      *slog.Logger
+	lock     *os.File
+	space    *space
+	disk     *disk
+	journal  *journal
+	relieved int64  // commits when quiet last looked
+	applied  uint64 // the last frame with changes; Badger has its number in a row
 
 	gate      sync.RWMutex // held to send requests; taken to close
 	closed    bool

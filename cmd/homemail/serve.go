@@ -28,10 +28,9 @@ import (
 	"homemail/store"
 )
 
-// stopTime is how long a server may take to stop: the 20 s that smtpd gives a
-// message that is coming in, and some for it to say goodbye and let go of the
-// store.
-const stopTime = 25 * time.Second
+// stopTime is how long a server may take to stop: what smtpd gives a message
+// that is coming in, and some for it to say goodbye and let go of the store.
+const stopTime = 20 * time.Second
 
 func serve(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, _ []string) error {
