@@ -86,6 +86,7 @@ type checker struct {
 	blobs  map[mail.BlobID]*checkedBlob
 	staged map[mail.BlobID]bool
 	claims map[reference]bool   // by reference rows; true once a record has it
+	lives  map[reference]bool   // messages, without blob, that by the history are there
 	wanted map[mail.BlobID]bool // by records
 }
 
@@ -100,6 +101,7 @@ func (c *checker) rows(r reader) error {
 	c.blobs = make(map[mail.BlobID]*checkedBlob)
 	c.staged = make(map[mail.BlobID]bool)
 	c.claims = make(map[reference]bool)
+	c.lives = make(map[reference]bool)
 	c.wanted = make(map[mail.BlobID]bool)
 	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkBlobs} {
 		if err := step(r); err != nil {
@@ -372,6 +374,9 @@ func (c *checker) checkHistory(r reader, where string, a mail.AccountID, m Mailb
 		d := decoder{rest: v}
 		uid, gone := mail.UID(d.uint()), d.bool()
 		e, there := flags[uid]
+		if d.err == nil && !gone {
+			c.lives[reference{a: a, m: m.ID, uid: uid}] = true
+		}
 		if d.err != nil || at > m.ModSeq || gone == there || there && e.ModSeq != at {
 			c.find(func(t *tx) (string, error) {
 				t.del(inMailbox(tChange, a, m.ID).mod(at))
@@ -398,6 +403,9 @@ func (c *checker) checkBlobs(reader) error {
 			c.find(func(t *tx) (string, error) {
 				if there, err := t.has(inMailbox(tMessage, ref.a, ref.m).uid(ref.uid)); err != nil || there {
 					return "", err
+				}
+				if c.lives[reference{a: ref.a, m: ref.m, uid: ref.uid}] && c.blobs[ref.blob] != nil {
+					return c.restoreRecord(ref.a, ref.m, ref.uid)(t)
 				}
 				t.del(referenceKey(ref.blob, ref.a, ref.m, ref.uid))
 				return "removed", nil

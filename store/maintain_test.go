@@ -107,10 +107,14 @@ func TestRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, harm := range map[string]func(*tx){
-		"counts":           func(t *tx) { m := m; m.UIDNext = 3; t.put(mailboxKey(a.ID, m.ID), m.encode()) },
-		"usage":            func(t *tx) { t.putUsage(a.ID, Usage{1, 1}) },
-		"flags lost":       func(t *tx) { t.del(inMailbox(tFlags, a.ID, m.ID).uid(1)) },
-		"record lost":      func(t *tx) { t.del(inMailbox(tMessage, a.ID, m.ID).uid(2)) },
+		"counts":      func(t *tx) { m := m; m.UIDNext = 3; t.put(mailboxKey(a.ID, m.ID), m.encode()) },
+		"usage":       func(t *tx) { t.putUsage(a.ID, Usage{1, 1}) },
+		"flags lost":  func(t *tx) { t.del(inMailbox(tFlags, a.ID, m.ID).uid(1)) },
+		"record lost": func(t *tx) { t.del(inMailbox(tMessage, a.ID, m.ID).uid(2)) },
+		"all rows lost": func(t *tx) {
+			t.del(inMailbox(tMessage, a.ID, m.ID).uid(4))
+			t.del(inMailbox(tFlags, a.ID, m.ID).uid(4))
+		},
 		"reference lost":   func(t *tx) { t.del(referenceKey(rec.Blob, a.ID, m.ID, 2)) },
 		"reference extra":  func(t *tx) { t.put(referenceKey(rec.Blob, a.ID, m.ID, 99), nil) },
 		"orphaned chunk":   func(t *tx) { t.put(chunkKey(999, 0), []byte("x")) },
