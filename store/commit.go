@@ -249,7 +249,9 @@ func (s *Store) relieve() {
 		s.breakDown(err)
 		return
 	}
-	if s.journal.bytes() <= s.options.JournalMax {
+	// A check or a collection of garbage may read for long, and whoever waits to
+	// reopen keeps all other readers out: better let the journal grow a while.
+	if n := s.journal.bytes(); n <= s.options.JournalMax || n <= 2*s.options.JournalMax && s.disk.busy() {
 		return
 	}
 	start := time.Now()

@@ -290,6 +290,15 @@ func (d *disk) reopen() error {
 	return d.start()
 }
 
+// busy reports whether somebody reads just now.
+func (d *disk) busy() bool {
+	if !d.open.TryLock() {
+		return true
+	}
+	d.open.Unlock()
+	return false
+}
+
 func (d *disk) close() error {
 	d.open.Lock()
 	defer d.open.Unlock()
