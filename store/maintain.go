@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// gcGarbage is how many bytes of removed bodies are worth a night's work.
+	// gcGarbage is how many bytes of removed bodies are worth a night's work, on
+	// a disk that is large enough not to miss them.
 	gcGarbage = 16 << 20
 	// tombstonesMax is how many expunged messages a mailbox remembers, for
 	// mail programs that come back after a long time.
@@ -96,7 +97,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 		return err
 	}
 	garbage := s.garbage.Load()
-	if garbage < gcGarbage {
+	if garbage < min(gcGarbage, s.space.reserve/16) {
 		return nil
 	}
 	// Badger reads a value log file up to the first damaged entry and then
