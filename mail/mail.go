@@ -20,6 +20,9 @@ type ModSeq uint64
 // A BlobID names the bytes of a message as they came in.
 type BlobID uint64
 
+// An ItemID names a message of the queue. It is never used again for another.
+type ItemID uint32
+
 func (b BlobID) String() string { return fmt.Sprintf("%x", uint64(b)) }
 
 // Flags are the system flags of a message, RFC 9051 §2.3.2, and the keywords

@@ -21,6 +21,7 @@ type Report struct {
 	Accounts  int       `json:"accounts"`
 	Mailboxes int       `json:"mailboxes"`
 	Messages  int       `json:"messages"`
+	Items     int       `json:"items"` // of the queue
 	Blobs     int       `json:"blobs"`
 	Bytes     int64     `json:"bytes"` // of blobs
 	Findings  []Finding `json:"findings"`
@@ -103,7 +104,7 @@ func (c *checker) rows(r reader) error {
 	c.claims = make(map[reference]bool)
 	c.lives = make(map[reference]bool)
 	c.wanted = make(map[mail.BlobID]bool)
-	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkBlobs} {
+	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkQueue, c.checkBlobs} {
 		if err := step(r); err != nil {
 			return err
 		}

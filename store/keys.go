@@ -26,6 +26,11 @@ const (
 	tStaged    = 'g' // blob: its chunks are being written
 	tSetting   = 'k' // name: settings and counters
 	tLastUse   = 't' // account, device: when and from where
+	tItem      = 'q' // item: a message that has to leave the house
+	tPending   = 'Q' // item, n: a recipient that it has not left for
+	tDone      = 'y' // item, n: a recipient that it will not be tried for again
+	tDue       = 'd' // hash of a domain, due, item, n: the domain
+	tState     = 'x' // path: what other packages keep
 )
 
 // key is a key under construction.
@@ -41,6 +46,7 @@ func (b key) acct(a mail.AccountID) key { return b.u32(uint32(a)) }
 func (b key) mbox(m mail.MailboxID) key { return b.u32(uint32(m)) }
 func (b key) uid(u mail.UID) key        { return b.u32(uint32(u)) }
 func (b key) mod(m mail.ModSeq) key     { return b.u64(uint64(m)) }
+func (b key) item(id mail.ItemID) key   { return b.u32(uint32(id)) }
 func (b key) blob(id mail.BlobID) key   { return b.u64(uint64(id)) }
 
 func accountKey(address mail.Path) key       { return k(tAccount).str(string(address)) }
@@ -53,6 +59,11 @@ func settingKey(name string) key             { return k(tSetting).str(name) }
 func stagedKey(id mail.BlobID) key           { return k(tStaged).blob(id) }
 func blobKey(hash [32]byte) key              { return append(k(tBlob), hash[:]...) }
 func chunkKey(id mail.BlobID, n uint32) key  { return k(tChunk).blob(id).u32(n) }
+
+func itemKey(id mail.ItemID) key              { return k(tItem).item(id) }
+func pendingKey(id mail.ItemID, n uint32) key { return k(tPending).item(id).u32(n) }
+func doneKey(id mail.ItemID, n uint32) key    { return k(tDone).item(id).u32(n) }
+func stateKey(path string) key                { return k(tState).str(path) }
 
 func mailboxKey(a mail.AccountID, m mail.MailboxID) key { return k(tMailbox).acct(a).mbox(m) }
 

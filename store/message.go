@@ -208,6 +208,7 @@ type Delivery struct {
 	Keywords []string
 	Prefix   []byte    // header lines before the stored bytes, each ending in CRLF
 	Date     time.Time // internal date; now if zero
+	Notice   bool      // from us to the account: its quota does not count
 }
 
 // Placed tells where a copy is.
@@ -216,50 +217,6 @@ type Placed struct {
 	UIDValidity uint32
 	UID         mail.UID
 	ModSeq      mail.ModSeq
-}
-
-// Deliver puts a message into mailboxes: all in one commit, on disk when it
-// returns, or none. ErrOverQuota, ErrDiskFull, ErrNotFound.
-func (s *Store) Deliver(sp *Spool, list []Delivery) ([]Placed, error) {
-	if err := errors.Join(sp.err, sp.wait()); err != nil {
-		sp.err = err
-		return nil, err
-	}
-	if sp.ended {
-		return nil, fmt.Errorf("%w: the message was delivered already", ErrInvalid)
-	}
-	if err := s.Room(sp.size); err != nil {
-		return nil, err
-	}
-	structure := sp.Structure().AppendBinary(nil)
-	var sum [32]byte
-	sp.hash.Sum(sum[:0])
-	damaged := s.badChunks(sum)
-	var placed []Placed
-	err := s.update(toGrow, func(t *tx) error {
-		placed = placed[:0]
-		id, err := t.putBlob(sp, sum, damaged)
-		if err != nil {
-			return err
-		}
-		m := Message{Blob: id, Hash: sum, BlobSize: sp.size, structure: structure}
-		for _, d := range list {
-			p, err := t.deliver(m, d)
-			if err != nil {
-				return err
-			}
-			placed = append(placed, p)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	sp.end()
-	s.space.wrote(2 * sp.size)
-	s.stats.messages.Add(int64(len(list)))
-	s.stats.bytes.Add(sp.size)
-	return placed, nil
 }
 
 func (t *tx) deliver(m Message, d Delivery) (p Placed, err error) {
@@ -272,8 +229,10 @@ func (t *tx) deliver(m Message, d Delivery) (p Placed, err error) {
 		m.Date = m.Saved
 	}
 	m.Size = m.BlobSize + int64(len(m.Prefix))
-	if err := t.checkQuota(d.Account, m.Size); err != nil {
-		return p, err
+	if !d.Notice {
+		if err := t.checkQuota(d.Account, m.Size); err != nil {
+			return p, err
+		}
 	}
 	if err := t.addUsage(d.Account, m.Size, 1); err != nil {
 		return p, err

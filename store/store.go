@@ -80,6 +80,9 @@ type Store struct {
 	stats     stats
 	garbage   atomic.Int64 // bytes of bodies removed since the last maintenance
 	damage    []string     // what was found to be damaged when the store was opened
+
+	secrets   sync.Mutex
+	secretKey []byte // once it was needed
 }
 
 // Open opens the store in a directory, or makes one. It brings in what a crash

@@ -37,7 +37,7 @@ func open(t testing.TB, dir string, o Options) *Store {
 }
 
 // verify fails the test for everything that a check finds.
-func verify(t testing.TB, s *Store) {
+func verify(t testing.TB, s *Store) Report {
 	t.Helper()
 	r, err := s.Check(context.Background(), CheckOptions{Bodies: true})
 	if err != nil && !errors.Is(err, ErrClosed) {
@@ -46,6 +46,7 @@ func verify(t testing.TB, s *Store) {
 	for _, f := range r.Findings {
 		t.Errorf("check: %s", f.What)
 	}
+	return r
 }
 
 func addAccount(t testing.TB, s *Store, address mail.Path) *Account {

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"homemail/mail"
+)
+
+// queueTo puts a message into the queue.
+func queueTo(t *testing.T, s *Store, body string, to ...mail.Path) mail.ItemID {
+	t.Helper()
+	sp := s.NewSpool()
+	defer sp.Discard()
+	io.WriteString(sp, body)
+	o := Outgoing{Origin: Submitted, Account: 1, Trace: "t1", Envelope: mail.Envelope{From: "a@example.test", EnvelopeID: "e1"}, Prefix: []byte("X: y\r\n")}
+	for _, p := range to {
+		o.Envelope.To = append(o.Envelope.To, mail.Recipient{Path: p, Notify: []string{"FAILURE"}})
+	}
+	c, err := s.Commit(sp, Batch{Queue: []Outgoing{o}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Items[0]
+}
+
+func TestQueue(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	const body = "Subject: x\r\n\r\nhello\r\n"
+	id := queueTo(t, s, body, "b@one.test", "c@one.test", "d@two.test")
+	queueTo(t, s, body, "e@two.test")
+	verify(t, s)
+
+	heads, err := s.QueueHeads()
+	if err != nil || len(heads) != 2 {
+		t.Fatalf("heads %v, %v", heads, err)
+	}
+	due, err := s.QueueDue("one.test", 10)
+	if err != nil || len(due) != 2 || due[0].Path != "b@one.test" || due[0].Notify[0] != "FAILURE" {
+		t.Fatalf("due %v, %v", due, err)
+	}
+	it, to, err := s.Item(id)
+	if err != nil || len(to) != 3 || it.Envelope.EnvelopeID != "e1" || it.Trace != "t1" {
+		t.Fatalf("item %+v %v %v", it, to, err)
+	}
+	b, err := io.ReadAll(s.ItemBody(it))
+	if err != nil || string(b) != "X: y\r\n"+body {
+		t.Fatalf("body %q, %v", b, err)
+	}
+
+	// One is tried again later, one is done; a close and open change nothing.
+	later := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	due[0].Due, due[0].Tries = later, 1
+	due[0].Attempts = append(due[0].Attempts, Attempt{At: time.Now(), Outcome: mail.Outcome{Fate: mail.Temporary, Reply: mail.Reply{Code: 451, Text: "later"}}})
+	due[1].State, due[1].Ended = Relayed, time.Now()
+	if _, err := s.Commit(nil, Batch{Settle: due}); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	due, err = s.QueueDue("one.test", 10)
+	if err != nil || len(due) != 1 || !due[0].Due.Equal(later) || due[0].Attempts[0].Reply.Code != 451 {
+		t.Fatalf("due %+v, %v", due, err)
+	}
+
+	// What was done stays done, whoever settles it late.
+	_, to, _ = s.Item(id)
+	for _, r := range to {
+		if r.State == Queued {
+			r.State, r.Ended = Failed, time.Now()
+		} else {
+			r.State = Queued
+		}
+	}
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
+		t.Fatal(err)
+	}
+	_, to, _ = s.Item(id)
+	for _, r := range to {
+		if r.State == Queued {
+			t.Errorf("%s is queued again", r.Path)
+		}
+	}
+	if r := verify(t, s); r.Items != 2 || r.Blobs != 1 {
+		t.Errorf("%d items, %d blobs", r.Items, r.Blobs)
+	}
+	n := 0
+	if err := s.Items(false, func(*Item, []*QueueRecipient) bool { n++; return true }); err != nil || n != 1 {
+		t.Errorf("%d items wait, %v", n, err)
+	}
+}
+
+func TestQueueLetsGo(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "Subject: x\r\n\r\n"+strings.Repeat("x", 1<<20), "b@one.test")
+	if err := s.ChangeRecipients(id, func(r *QueueRecipient) { r.Hold = "by the owner" }); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, s)
+	if heads, err := s.QueueHeads(); err != nil || len(heads) != 0 {
+		t.Errorf("what is held is due: %v, %v", heads, err)
+	}
+	if err := s.ChangeRecipients(id, func(r *QueueRecipient) { r.State, r.Ended = Removed, time.Now() }); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s); r.Blobs != 0 || r.Items != 1 {
+		t.Errorf("%d blobs, %d items", r.Blobs, r.Items)
+	}
+	if err := s.SweepQueue(time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s); r.Items != 1 {
+		t.Error("it was forgotten early")
+	}
+	if err := s.SweepQueue(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s); r.Items != 0 {
+		t.Error("it was not forgotten")
+	}
+}
+
+// TestQueueSetsAside damages a recipient's row: the others are not held up.
+func TestQueueSetsAside(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	queueTo(t, s, "a: b\r\n\r\n", "c@one.test")
+	err := s.update(toChange, func(tx *tx) error {
+		tx.own.set(pendingKey(id, 0), []byte("damage"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		due, err := s.QueueDue("one.test", 10)
+		if err != nil || len(due) != 1 || due[0].Path != "c@one.test" {
+			t.Fatalf("due %v, %v", due, err)
+		}
+	}
+	r, err := s.Check(context.Background(), CheckOptions{})
+	if err != nil || len(r.Findings) == 0 {
+		t.Errorf("findings %v, %v", r.Findings, err)
+	}
+	it, _, _ := s.Item(id)
+	err = s.update(toShrink, func(tx *tx) error {
+		tx.del(pendingKey(id, 0))
+		tx.del(itemReference(it))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestQueueRepair(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	it, to, err := s.Item(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.update(toChange, func(tx *tx) error {
+		tx.del(dueKey(to[0]))
+		tx.del(itemReference(it))
+		tx.put(append(k(tDue), make([]byte, 24)...), []byte("x"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Check(context.Background(), CheckOptions{Repair: true}); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, s)
+	if due, err := s.QueueDue("one.test", 10); err != nil || len(due) != 1 {
+		t.Errorf("due %v, %v", due, err)
+	}
+}
+
+func TestState(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	for i := range 600 {
+		if err := s.PutState(fmt.Sprintf("many/%04d", i), []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	if err := s.States("many/", func(string, []byte) bool { n++; return true }); err != nil || n != 600 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if _, err := s.Commit(nil, Batch{State: map[string][]byte{"a/1": []byte("x")}, Unless: "a/1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(nil, Batch{State: map[string][]byte{"a/1": []byte("y")}, Unless: "a/1"}); !errors.Is(err, ErrExists) {
+		t.Errorf("got %v", err)
+	}
+	sealed, err := s.SealSecret("pw/x", []byte("open sesame"))
+	if err != nil || strings.Contains(string(sealed), "sesame") {
+		t.Fatalf("%q, %v", sealed, err)
+	}
+	s.Close()
+	s = open(t, dir, Options{})
+	if v, err := s.OpenSecret("pw/x", sealed); err != nil || string(v) != "open sesame" {
+		t.Errorf("%q, %v", v, err)
+	}
+	if _, err := s.OpenSecret("pw/y", sealed); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("at another place: %v", err)
+	}
+	if err := s.UpdateState("a/1", func(old []byte) ([]byte, error) { return nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.State("a/1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
