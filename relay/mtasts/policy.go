@@ -98,7 +98,7 @@ func (p *Policy) set(key, value string) error {
 		if err != nil || len(value) > 10 {
 			return bad
 		}
-		p.MaxAge = min(time.Duration(n)*time.Second, maxAge)
+		p.MaxAge = time.Duration(min(n, uint64(maxAge/time.Second))) * time.Second
 	case "mx":
 		value = strings.ToLower(value)
 		if !isName(strings.TrimPrefix(value, "*.")) || len(p.MX) == maxMX {
