@@ -39,8 +39,20 @@ type world struct {
 
 	cert  tls.Certificate
 	roots *x509.CertPool
-	conns chan net.Conn
+	conns pipes
 }
+
+// pipes is a listener whose connections are put into it.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 type mapState map[string][]byte
 
@@ -60,12 +72,12 @@ const good = "version: STSv1\r\nmode: enforce\r\nmx: mx1.example.test\r\nmx: *.m
 func newWorld(t *testing.T, names ...string) *world {
 	w := &world{
 		txt: []string{"v=STSv1; id=1;"}, addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
-		state: mapState{}, conns: make(chan net.Conn),
+		state: mapState{}, conns: make(pipes),
 	}
 	w.serve("text/plain", good)
 	w.cert, w.roots = certify(t, append(names, "mta-sts.example.test")...)
 	srv := &http.Server{Handler: http.HandlerFunc(w.answer), ErrorLog: log.New(io.Discard, "", 0)}
-	go srv.Serve(tls.NewListener(w, &tls.Config{Certificates: []tls.Certificate{w.cert}}))
+	go srv.Serve(tls.NewListener(w.conns, &tls.Config{Certificates: []tls.Certificate{w.cert}}))
 	t.Cleanup(func() { srv.Close(); time.Sleep(time.Minute) }) // for the alerts that nobody reads
 	return w
 }
@@ -108,15 +120,6 @@ func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
 	}
 	h(rw, r)
 }
-
-func (w *world) Accept() (net.Conn, error) {
-	if c, ok := <-w.conns; ok {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-func (w *world) Close() error   { close(w.conns); return nil }
-func (w *world) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	w.mu.Lock()
@@ -231,6 +234,7 @@ func TestNoPolicy(t *testing.T) {
 				if start = time.Now(); mode(c) != tt.want || time.Since(start) != 0 || len(w.dials) != first {
 					t.Errorf("asked again within 5 minutes: %v", w.dials)
 				}
+				synctest.Wait()
 				*w = world{txt: []string{"v=STSv1; id=1"}, addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, cert: w.cert, roots: w.roots, conns: w.conns, state: w.state}
 				w.serve("text/plain", good)
 				if time.Sleep(time.Second); name != "wrong name" && mode(c) != "enforce1" {
@@ -395,6 +399,7 @@ func TestCancelledIsNotCached(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
+		synctest.Wait()
 		if w.hang = false; mode(c) != "enforce1" {
 			t.Errorf("got %s", mode(c))
 		}
