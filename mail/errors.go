@@ -12,4 +12,7 @@ var (
 	ErrNoSpace          = errors.New("the disk is full")
 	ErrLoop             = errors.New("the message goes round in a loop")
 	ErrBadHeader        = errors.New("the header breaks the rules")
+	ErrNoWayOut         = errors.New("sending mail outside is not set up yet")
+	ErrTooMany          = errors.New("the account has written to far too many people")
+	ErrJunk             = errors.New("the message looks like junk and is not forwarded")
 )

@@ -31,8 +31,12 @@ type Profile struct {
 	Quota    int64          `json:"quota,omitempty"` // bytes; 0 is no limit
 	// KeepDays is how long a message stays after POP3 fetched it; -1 and 0 are
 	// for ever, until the mail program deletes it.
-	KeepDays int       `json:"keep_days"`
-	Created  time.Time `json:"created"`
+	KeepDays int `json:"keep_days"`
+	// Forward are addresses that get the account's mail too, here or outside.
+	Forward []mail.Path `json:"forward,omitempty"`
+	// ForwardOnly keeps no copy of what was forwarded.
+	ForwardOnly bool      `json:"forward_only,omitempty"`
+	Created     time.Time `json:"created"`
 }
 
 // A Device is a password that was made for one mail program. The password is

@@ -9,7 +9,8 @@ import (
 	"homemail/mail"
 )
 
-// A Route is what an address means: an account, or a list of local addresses.
+// A Route is what an address means: an account, or a list of addresses here or
+// outside.
 type Route struct {
 	Account mail.AccountID // 0 if it is an alias
 	Alias   []mail.Path
@@ -177,8 +178,9 @@ func aliasAddress(p mail.Path) (mail.Path, error) {
 	return q.Key(), err
 }
 
-// SetAlias makes or replaces an alias. ErrInvalid, in words, if a target is
-// unknown or leads back here; ErrExists if the address is an account's.
+// SetAlias makes or replaces an alias. ErrInvalid, in words, if a target is of a
+// domain of ours and
+// unknown, or leads back here; ErrExists if the address is an account's.
 func (s *Store) SetAlias(a Alias) error {
 	address, err := aliasAddress(a.Address)
 	if err != nil {
@@ -187,13 +189,16 @@ func (s *Store) SetAlias(a Alias) error {
 	if len(a.To) == 0 || len(a.To) > aliasTargets {
 		return fmt.Errorf("%w: an alias leads to 1 to %d addresses", ErrInvalid, aliasTargets)
 	}
-	route := Route{}
 	for _, to := range a.To {
-		if to = to.Key(); !slices.Contains(route.Alias, to) {
-			route.Alias = append(route.Alias, to)
+		if _, err := mail.ParsePath(string(to)); err != nil {
+			return fmt.Errorf("%w: %q: %w", ErrInvalid, to, err)
 		}
 	}
 	return s.update(toChange, func(t *tx) error {
+		route, err := t.aliasRoute(a.To)
+		if err != nil {
+			return err
+		}
 		if there, err := t.has(domainKey(address.Domain())); err != nil || !there {
 			return errors.Join(err, fmt.Errorf("%w: %s is not a domain of this server", ErrInvalid, address.Domain()))
 		}
@@ -214,6 +219,24 @@ func (s *Store) SetAlias(a Alias) error {
 	})
 }
 
+// aliasRoute is the route of an alias with some targets, each once. Addresses
+// of ours are in their key form; of others only they know what is the same.
+func (t *tx) aliasRoute(to []mail.Path) (route Route, err error) {
+	for _, p := range to {
+		ours, err := t.has(domainKey(p.Domain()))
+		if err != nil {
+			return route, err
+		}
+		if ours {
+			p = p.Key()
+		}
+		if !slices.Contains(route.Alias, p) {
+			route.Alias = append(route.Alias, p)
+		}
+	}
+	return route, nil
+}
+
 // leadsAway checks that an alias's target is known, and does not lead back to
 // the alias.
 func leadsAway(r reader, to, alias mail.Path, depth int) error {
@@ -225,7 +248,7 @@ func leadsAway(r reader, to, alias mail.Path, depth int) error {
 	}
 	route, err := getRoute(r, to)
 	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("%w: there is no address %s", ErrInvalid, to)
+		return isOutside(r, to)
 	}
 	if err != nil {
 		return err
@@ -236,6 +259,18 @@ func leadsAway(r reader, to, alias mail.Path, depth int) error {
 		}
 	}
 	return nil
+}
+
+// isOutside checks that an address which means nothing here is not meant to.
+func isOutside(r reader, p mail.Path) error {
+	_, err := r.get(domainKey(p.Domain()))
+	switch {
+	case errors.Is(err, ErrNotFound) && p.Domain() != "":
+		return nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return err
+	}
+	return fmt.Errorf("%w: there is no address %s", ErrInvalid, p)
 }
 
 // RemoveAlias removes an alias. ErrInvalid while another alias leads to it.

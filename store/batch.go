@@ -25,6 +25,7 @@ type Batch struct {
 type Committed struct {
 	Placed []Placed
 	Items  []mail.ItemID
+	Hash   [32]byte // SHA-256 of the spooled bytes
 }
 
 // Commit does a Batch: all of it is on disk when it returns, or nothing is. The
@@ -42,7 +43,7 @@ func (s *Store) Commit(sp *Spool, b Batch) (c Committed, err error) {
 		return c, err
 	}
 	err = s.update(toGrow, func(t *tx) (err error) {
-		c = Committed{}
+		c = Committed{Hash: m.Hash}
 		if m.Blob, err = t.putBlob(sp, m.Hash, damaged); err != nil {
 			return err
 		}

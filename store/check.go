@@ -236,7 +236,11 @@ func (c *checker) checkRoutes(r reader) error {
 	}
 	for _, a := range list {
 		for _, to := range a.To {
-			if _, err := getRoute(r, to); err != nil {
+			_, err := getRoute(r, to)
+			if errors.Is(err, ErrNotFound) {
+				err = isOutside(r, to)
+			}
+			if err != nil {
 				c.find(nil, "alias %s leads to %s: %v", a.Address, to, err)
 			}
 		}
