@@ -3,6 +3,7 @@ package deliver
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"homemail/mail"
 	"homemail/store"
@@ -12,22 +13,36 @@ import (
 // circles; this is for the day it does not.
 const aliasDepth = 20
 
-// A reached is an account that an address leads to.
+// A reached is where an address leads: an account, or an address outside.
 type reached struct {
-	id     mail.AccountID
-	detail string // of plus addressing: a mailbox to prefer
+	id     mail.AccountID // 0 if it is outside
+	detail string         // of plus addressing: a mailbox to prefer
+	only   bool           // the account forwards all its mail and keeps none
+
+	outside mail.Path
+	via     mail.Path      // the address of ours that leads there
+	owner   mail.AccountID // the account that forwards; 0 if an alias does
 }
 
-// accounts returns the accounts that mail for p comes to, each once, leaving
-// out those that are disabled. The error is one of package mail: ErrNotLocal,
+// same reports whether mail to both comes to the same place.
+func (r reached) same(o reached) bool {
+	return r.id == o.id && r.outside.Key() == o.outside.Key()
+}
+
+// accounts returns where mail for p comes to, each place once, leaving out
+// accounts that are disabled. The error is one of package mail: ErrNotLocal,
 // ErrUnknownRecipient, ErrDisabled if nobody else is left.
 func (a *Agent) accounts(p mail.Path) ([]reached, error) {
-	all, err := a.expand(nil, p, "", aliasDepth)
+	all, err := a.expand(nil, p, p, "", aliasDepth)
 	if err != nil {
 		return nil, err
 	}
 	enabled := all[:0]
 	for _, r := range all {
+		if r.id == 0 {
+			enabled = append(enabled, r)
+			continue
+		}
 		who, err := a.people.get(r.id)
 		switch {
 		case errors.Is(err, store.ErrNotFound): // removed a moment ago
@@ -46,12 +61,61 @@ func (a *Agent) accounts(p mail.Path) ([]reached, error) {
 	return nil, fmt.Errorf("%s: %w", p, mail.ErrDisabled)
 }
 
-// expand adds the accounts that p leads to.
-func (a *Agent) expand(all []reached, p mail.Path, detail string, depth int) ([]reached, error) {
+// withForwards adds where the accounts among all forward their mail to. An
+// account that keeps no copy keeps one nevertheless if nobody else gets any.
+func (a *Agent) withForwards(all []reached) ([]reached, error) {
+	for i := 0; i < len(all); i++ { // it grows
+		if all[i].id == 0 {
+			continue
+		}
+		who, err := a.people.get(all[i].id)
+		if err != nil {
+			return all, err
+		}
+		before := len(all)
+		for _, to := range who.forward {
+			more, err := a.forward(all, to, who, all[i].id)
+			if err != nil {
+				a.o.Log.Warn("an account forwards to an address that takes no mail", "account", who.address, "to", to, "err", err)
+				continue
+			}
+			all = more
+		}
+		all[i].only = who.only && len(all) > before
+	}
+	if !slices.ContainsFunc(all, func(r reached) bool { return !r.only }) {
+		for i := range all {
+			all[i].only = false
+		}
+	}
+	return all, nil
+}
+
+// forward adds one address that an account forwards to.
+func (a *Agent) forward(all []reached, to mail.Path, who person, owner mail.AccountID) ([]reached, error) {
+	if !a.s.IsLocal(to.Domain()) && to.Domain() != "" {
+		return add(all, reached{outside: to, via: who.address, owner: owner}), nil
+	}
+	return a.expand(all, to, to, "", aliasDepth)
+}
+
+// add adds a place that is not among all yet.
+func add(all []reached, r reached) []reached {
+	if slices.ContainsFunc(all, r.same) {
+		return all
+	}
+	return append(all, r)
+}
+
+// expand adds where p leads. Via is the address through which it came to p.
+func (a *Agent) expand(all []reached, p, via mail.Path, detail string, depth int) ([]reached, error) {
 	if depth == 0 {
 		return all, fmt.Errorf("aliases that lead to %s: %w", p, mail.ErrLoop)
 	}
 	route, plus, err := a.route(p.Key())
+	if errors.Is(err, mail.ErrNotLocal) && depth < aliasDepth {
+		return add(all, reached{outside: p, via: via}), nil
+	}
 	if err != nil {
 		return all, err
 	}
@@ -59,15 +123,10 @@ func (a *Agent) expand(all []reached, p mail.Path, detail string, depth int) ([]
 		detail = plus
 	}
 	if route.Account != 0 {
-		for _, r := range all {
-			if r.id == route.Account {
-				return all, nil
-			}
-		}
-		return append(all, reached{route.Account, detail}), nil
+		return add(all, reached{id: route.Account, detail: detail}), nil
 	}
 	for _, to := range route.Alias {
-		if all, err = a.expand(all, to, detail, depth-1); err != nil {
+		if all, err = a.expand(all, to, p, detail, depth-1); err != nil {
 			return all, err
 		}
 	}

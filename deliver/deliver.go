@@ -1,7 +1,7 @@
-// Package deliver is the MDA: it says which accounts an address means, and
-// files a message in a mailbox of each, all in one commit. It decides about
-// addresses, trace fields and loops; it keeps nothing itself and never opens a
-// connection.
+// Package deliver is the MDA: it says which accounts an address means, files a
+// message in a mailbox of each, and queues it for addresses outside, all in one
+// commit. It decides about addresses, trace fields and loops; it keeps nothing
+// itself and never opens a connection.
 package deliver
 
 import (
@@ -21,6 +21,8 @@ type Options struct {
 	// Separator is between a name and its detail, as "+" in anna+shop@; "" turns
 	// that off.
 	Separator string
+	// Outside is the way out of the house; the zero Outside has none.
+	Outside Outside
 }
 
 // An Agent delivers into a store. It is safe for concurrent use.
@@ -51,16 +53,17 @@ type Stats struct {
 	Junk     int64 // messages filed under Junk
 	Loops    int64 // messages refused because they went round
 	Resends  int64 // messages not stored again after a lost connection
+	Queued   int64 // messages put into the queue, once for each sender that they have there
 }
 
-type counters struct{ messages, copies, junk, loops, resends atomic.Int64 }
+type counters struct{ messages, copies, junk, loops, resends, queued atomic.Int64 }
 
 // Stats returns the counters as they are now.
 func (a *Agent) Stats() Stats {
 	c := &a.count
 	return Stats{
 		Messages: c.messages.Load(), Copies: c.copies.Load(), Junk: c.junk.Load(),
-		Loops: c.loops.Load(), Resends: c.resends.Load(),
+		Loops: c.loops.Load(), Resends: c.resends.Load(), Queued: c.queued.Load(),
 	}
 }
 
@@ -105,9 +108,12 @@ type people struct {
 
 type person struct {
 	account  *store.Account
+	address  mail.Path
 	disabled bool
 	quota    int64
 	inbox    mail.MailboxID // it is always the same
+	forward  []mail.Path
+	only     bool // keeps no copy of what is forwarded
 }
 
 // get returns an account's person, as of the last change of any account.
@@ -141,6 +147,7 @@ func (p *people) read(id mail.AccountID) (who person, err error) {
 		return who, err
 	}
 	inbox, err := who.account.MailboxFor(mail.Inbox)
-	who.disabled, who.quota, who.inbox = profile.Disabled, profile.Quota, inbox.ID
+	who.address, who.disabled, who.quota, who.inbox = profile.Address, profile.Disabled, profile.Quota, inbox.ID
+	who.forward, who.only = profile.Forward, profile.ForwardOnly
 	return who, err
 }

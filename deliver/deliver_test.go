@@ -73,9 +73,9 @@ func (h *house) send(text string, to ...mail.Path) (*Transaction, string, error)
 
 func (h *house) sendAs(tr mail.Trace, text string, to ...mail.Path) (*Transaction, string, error) {
 	h.t.Helper()
-	t := h.Begin()
-	h.t.Cleanup(t.Discard)
 	e := mail.Envelope{From: "a@outside.test"}
+	t := h.Begin(e.From, tr.Account)
+	h.t.Cleanup(t.Discard)
 	for _, p := range to {
 		if err := t.Rcpt(p, 0); err != nil {
 			return t, "", err
@@ -251,7 +251,7 @@ func TestRefused(t *testing.T) {
 func TestQuota(t *testing.T) {
 	h := newHouse(t)
 	h.must(h.anna.Update(func(p *store.Profile) error { p.Quota = 1000; return nil }))
-	full := func(size int64) error { return h.Begin().Rcpt("anna@example.test", size) }
+	full := func(size int64) error { return h.Begin("a@outside.test", 0).Rcpt("anna@example.test", size) }
 	if err := full(900); err != nil {
 		t.Error(err)
 	}
@@ -278,12 +278,12 @@ func TestChanges(t *testing.T) {
 	for i := range 3 {
 		disabled := i%2 == 0
 		h.must(h.anna.Update(func(p *store.Profile) error { p.Disabled = disabled; return nil }))
-		if err := h.Begin().Rcpt("anna@example.test", 0); errors.Is(err, mail.ErrDisabled) != disabled {
+		if err := h.Begin("a@outside.test", 0).Rcpt("anna@example.test", 0); errors.Is(err, mail.ErrDisabled) != disabled {
 			t.Errorf("disabled %v: got %v", disabled, err)
 		}
 	}
 	h.must(h.s.RemoveAccount("anna@example.test"))
-	if err := h.Begin().Rcpt("anna@example.test", 0); !errors.Is(err, mail.ErrUnknownRecipient) {
+	if err := h.Begin("a@outside.test", 0).Rcpt("anna@example.test", 0); !errors.Is(err, mail.ErrUnknownRecipient) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestMailboxGone(t *testing.T) {
 	h := newHouse(t)
 	_, err := h.anna.Create("Shop", mail.NoUse)
 	h.must(err)
-	tx := h.Begin()
+	tx := h.Begin("a@outside.test", 0)
 	defer tx.Discard()
 	h.must(tx.Rcpt("anna+Shop@example.test", 0))
 	if tx.targets[0].mailbox == tx.targets[0].who.inbox {
@@ -376,10 +376,10 @@ func TestCircles(t *testing.T) {
 	if err := h.s.SetAlias(store.Alias{Address: "a@example.test", To: []mail.Path{"b@example.test"}}); err == nil {
 		t.Fatal("the store takes a circle")
 	}
-	if _, err := h.expand(nil, "b@example.test", "", 1); !errors.Is(err, mail.ErrLoop) {
+	if _, err := h.expand(nil, "b@example.test", "b@example.test", "", 1); !errors.Is(err, mail.ErrLoop) {
 		t.Errorf("got %v", err)
 	}
-	if all, err := h.expand(nil, "b@example.test", "", aliasDepth); err != nil || !slices.Equal(all, []reached{{h.anna.ID, ""}}) {
+	if all, err := h.expand(nil, "b@example.test", "b@example.test", "", aliasDepth); err != nil || !slices.Equal(all, []reached{{id: h.anna.ID}}) {
 		t.Errorf("got %v, %v", all, err)
 	}
 }

@@ -32,13 +32,25 @@ func received(host string, e mail.Envelope, t mail.Trace) []byte {
 	return append(b, "\r\n"...)
 }
 
-// prefix is what final delivery puts before a message, RFC 5321 §4.4.
-func prefix(from, to mail.Path, received []byte) []byte {
+// prefix is what final delivery puts before a message, RFC 5321 §4.4, and what
+// is known of where it comes from, RFC 8601 §4.1.
+func prefix(from, to mail.Path, received, results []byte) []byte {
 	f, d := from.Wire(), to.Wire()
-	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(f)+len(d)+len(received))
+	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(f)+len(d)+len(received)+len(results))
 	b = append(append(append(b, "Return-Path: <"...), f...), ">\r\n"...)
 	b = append(append(append(b, "Delivered-To: "...), d...), "\r\n"...)
-	return append(b, received...)
+	return append(append(b, results...), received...)
+}
+
+// leaving is the Received field of what our own people send outside. Where in the house
+// they sit, and at which program, is nobody's business outside.
+func leaving(host string, t mail.Trace) []byte {
+	b := make([]byte, 0, 128)
+	b = append(append(b, "Received: by "...), host...)
+	b = append(append(b, " with "...), t.Protocol...)
+	b = append(append(append(b, " id "...), t.ID...), ";\r\n\t"...)
+	b = internalDate(t).AppendFormat(b, dateLayout)
+	return append(b, "\r\n"...)
 }
 
 // literal is an address literal, RFC 5321 §4.1.3.

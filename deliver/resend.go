@@ -11,7 +11,6 @@ import (
 
 	"homemail/mail"
 	"homemail/mail/message"
-	"homemail/store"
 )
 
 // When the connection breaks after a commit and before the client has our 250,
@@ -78,10 +77,7 @@ func (r *resends) put(d digest, id string) {
 type resend struct {
 	envelope digest
 	id       string
-	known    bool // by its bytes, too, which sum then is of
-	sum      digest
-	account  *store.Account // where a copy is, with its hash
-	placed   store.Placed
+	sum      digest // of its bytes
 }
 
 // newResend returns nil for a message that is never taken for another.
@@ -122,7 +118,6 @@ func (t *Transaction) again() (id string, ok bool) {
 		return "", false
 	}
 	t.sum.Sum(t.resend.sum[:0])
-	t.resend.known = true
 	if id, ok = t.a.resends.take(t.resend.key()); ok {
 		t.resend.id = id // should this 250 be lost as well
 		t.a.count.resends.Add(1)
@@ -136,13 +131,6 @@ func (t *Transaction) Unconfirmed() {
 	r := t.resend
 	if r == nil {
 		return
-	}
-	if !r.known {
-		m, err := r.account.Message(r.placed.Mailbox, r.placed.UID)
-		if err != nil {
-			return // read and moved already
-		}
-		r.sum = digest(m.Hash)
 	}
 	t.a.resends.put(r.key(), r.id)
 }

@@ -21,8 +21,12 @@ const maxReceived = 50
 // used by one goroutine at a time, and Discard must be called in the end.
 type Transaction struct {
 	a       *Agent
+	from    mail.Path
+	by      mail.AccountID // who signed in to send it, 0 for strangers
 	sp      *store.Spool
 	targets []target
+	away    []departure
+	seals   seals
 	sum     hash.Hash // of the bytes, while there may be something to compare with
 
 	resend *resend // after a commit: what to remember if nobody heard of it
@@ -34,21 +38,37 @@ type target struct {
 	id      mail.AccountID
 	mailbox mail.MailboxID
 	address mail.Path // through which the account was reached first
+	only    bool      // it forwards all its mail and keeps none, unless it is junk
 }
 
-// Begin starts a message.
-func (a *Agent) Begin() *Transaction { return &Transaction{a: a} }
+// Begin starts a message from a reverse-path. By is the account that signed in
+// to send it, 0 for a stranger: only who signed in may write to the outside.
+func (a *Agent) Begin(from mail.Path, by mail.AccountID) *Transaction {
+	return &Transaction{a: a, from: from, by: by}
+}
 
 // Rcpt adds a recipient of a message whose size is as declared, 0 if it was
 // not. An account that is reached twice gets one copy. The error is one of
-// package mail: ErrUnknownRecipient, ErrNotLocal, ErrDisabled, ErrMailboxFull.
+// package mail: ErrUnknownRecipient, ErrNotLocal, ErrNoWayOut, ErrDisabled,
+// ErrMailboxFull.
 func (t *Transaction) Rcpt(p mail.Path, size int64) error {
 	found, err := t.a.accounts(p)
-	if err != nil {
+	switch {
+	case errors.Is(err, mail.ErrNotLocal):
+		return t.rcptOutside(p, err)
+	case errors.Is(err, mail.ErrUnknownRecipient) && t.rcptBounce(p):
+		return nil
+	case err != nil:
+		return err
+	}
+	if found, err = t.a.withForwards(found); err != nil {
 		return err
 	}
 	before := len(t.targets)
 	for _, r := range found {
+		if r.id == 0 {
+			continue
+		}
 		if slices.ContainsFunc(t.targets, func(o target) bool { return o.id == r.id }) {
 			continue
 		}
@@ -57,8 +77,13 @@ func (t *Transaction) Rcpt(p mail.Path, size int64) error {
 			t.targets = t.targets[:before]
 			return fmt.Errorf("%s: %w", p, err)
 		}
-		to.address = p
+		to.address, to.only = p, r.only
 		t.targets = append(t.targets, to)
+	}
+	for _, r := range found {
+		if r.id == 0 {
+			t.depart(departure{reached: r})
+		}
 	}
 	return nil
 }
@@ -104,6 +129,9 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	if t.sum != nil {
 		t.sum.Write(p)
 	}
+	if err := t.pass(p); err != nil {
+		return 0, err
+	}
 	n, err := t.sp.Write(p)
 	return n, known(err)
 }
@@ -137,14 +165,15 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 		t.Discard()
 		return id, nil
 	}
-	placed, err := t.deliver(e, tr, tr.Junk || s.Junk)
+	done, err := t.deliver(e, tr, t.by == 0 && (tr.Junk || s.Junk))
 	if err != nil {
 		return "", known(err)
 	}
 	t.a.count.messages.Add(1)
-	t.a.count.copies.Add(int64(len(placed)))
+	t.a.count.copies.Add(int64(len(done.Placed)))
+	t.a.count.queued.Add(int64(len(done.Items)))
 	if t.resend != nil {
-		t.resend.account, t.resend.placed = t.targets[0].who.account, placed[0]
+		t.resend.sum = done.Hash
 	}
 	t.Discard()
 	return tr.ID, nil
@@ -154,7 +183,7 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 // understand alike.
 func (t *Transaction) acceptable(s *message.Structure) error {
 	switch {
-	case len(t.targets) == 0:
+	case len(t.targets)+len(t.away) == 0:
 		return errors.New("a message without recipients")
 	case s.HeaderBad != "":
 		return fmt.Errorf("%w: %s", mail.ErrBadHeader, s.HeaderBad)
@@ -175,37 +204,71 @@ func (t *Transaction) acceptable(s *message.Structure) error {
 				return fmt.Errorf("%w: it was delivered to %s before", mail.ErrLoop, p)
 			}
 		}
+		for _, d := range t.away {
+			if p.Key() == d.via.Key() && !d.bounce {
+				t.a.count.loops.Add(1)
+				return fmt.Errorf("%w: it was forwarded for %s before", mail.ErrLoop, p)
+			}
+		}
 	}
 	return nil
 }
 
-// deliver makes the copies in one commit. A mailbox that went away since its
-// RCPT is no reason to lose mail: then all goes to the inboxes.
-func (t *Transaction) deliver(e mail.Envelope, tr mail.Trace, junk bool) ([]store.Placed, error) {
-	trace := received(t.a.o.Host, e, tr)
-	list := make([]store.Delivery, len(t.targets))
-	for i, to := range t.targets {
-		list[i] = store.Delivery{
-			Account: to.id, Mailbox: to.mailbox,
-			Prefix: prefix(e.From, to.address, trace), Date: internalDate(tr),
-		}
-		if junk {
-			if m, err := to.who.account.MailboxFor(mail.Junk); err == nil {
-				list[i].Mailbox = m.ID
-			}
-		}
+// deliver makes the copies, and what leaves the house, in one commit. A mailbox
+// that went away since its RCPT is no reason to lose mail: then all goes to the
+// inboxes.
+func (t *Transaction) deliver(e mail.Envelope, tr mail.Trace, junk bool) (store.Committed, error) {
+	b, err := t.batch(e, tr, junk)
+	if err != nil {
+		return store.Committed{}, err
 	}
-	placed, err := t.a.s.Deliver(t.sp, list)
+	done, err := t.a.s.Commit(t.sp, b)
 	if errors.Is(err, store.ErrNotFound) {
-		for i, to := range t.targets {
-			list[i].Mailbox = to.who.inbox
+		copies := t.kept(junk)
+		for i := range b.Copies {
+			b.Copies[i].Mailbox = copies[i].who.inbox
 		}
-		placed, err = t.a.s.Deliver(t.sp, list)
+		done, err = t.a.s.Commit(t.sp, b)
 	}
 	if err == nil && junk {
 		t.a.count.junk.Add(1)
 	}
-	return placed, err
+	return done, err
+}
+
+func (t *Transaction) batch(e mail.Envelope, tr mail.Trace, junk bool) (b store.Batch, err error) {
+	trace := received(t.a.o.Host, e, tr)
+	for _, to := range t.kept(junk) {
+		d := store.Delivery{
+			Account: to.id, Mailbox: to.mailbox,
+			Prefix: prefix(e.From, to.address, trace, tr.Results), Date: internalDate(tr),
+		}
+		if junk {
+			if m, err := to.who.account.MailboxFor(mail.Junk); err == nil {
+				d.Mailbox = m.ID
+			}
+		}
+		b.Copies = append(b.Copies, d)
+	}
+	switch {
+	case !junk:
+		b.Queue, err = t.outgoing(e, tr)
+	case len(b.Copies) == 0: // what leads only outside would be lost
+		err = mail.ErrJunk
+	}
+	return b, err
+}
+
+// kept returns the accounts that get a copy: all of them if it is junk, which
+// is never forwarded.
+func (t *Transaction) kept(junk bool) []target {
+	list := make([]target, 0, len(t.targets))
+	for _, to := range t.targets {
+		if junk || !to.only {
+			list = append(list, to)
+		}
+	}
+	return list
 }
 
 // Discard frees what was not committed. It may be called again.
