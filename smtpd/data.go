@@ -25,12 +25,7 @@ func (s *session) Data(r io.Reader) error {
 	} else {
 		r = &dotted{c: s.c}
 	}
-	var w io.Writer = t.tx
-	var header *headerFilter
-	if s.c.s.o.Kind == Submission {
-		header = newHeaderFilter(t.tx, "<"+t.id+"@"+s.c.s.o.Host+">", t.start)
-		w = header
-	}
+	w, header := s.filtered()
 	refused, err := s.receive(r, w)
 	if err != nil {
 		s.broken(err)
@@ -46,6 +41,23 @@ func (s *session) Data(r io.Reader) error {
 		s.abandon(refused)
 	}
 	return refused // go-smtp's own words for 250 would not tell the id
+}
+
+// filtered returns where the message's bytes go: through a filter of its header
+// to the Transaction, and as they come to who judges them.
+func (s *session) filtered() (io.Writer, *headerFilter) {
+	t, o := s.tx, &s.c.s.o
+	var header *headerFilter
+	switch {
+	case s.login != nil:
+		header = newHeaderFilter(t.tx, "<"+t.id+"@"+o.Host+">", t.start)
+	case t.judged != nil:
+		header = &headerFilter{w: t.tx, forged: o.Judge.Forged}
+		return io.MultiWriter(t.judged, header), header
+	default:
+		return t.tx, nil
+	}
+	return header, header
 }
 
 // receive copies the message to w. It returns the reply with which the message
@@ -105,10 +117,14 @@ func (s *session) abandon(r *smtp.SMTPError) {
 		"code", r.Code, "status", status(r), "why", r.Message, "bytes", t.octets)
 }
 
-// author ends the header of a submitted message and looks at who wrote it.
+// author ends the header of a message and, if it was submitted, looks at who
+// wrote it.
 func (s *session) author(h *headerFilter) *smtp.SMTPError {
 	if err := h.Close(); err != nil {
 		return s.fault(s.tx.id, err)
+	}
+	if s.login == nil {
+		return nil
 	}
 	return s.checkAuthor()
 }
@@ -116,7 +132,11 @@ func (s *session) author(h *headerFilter) *smtp.SMTPError {
 // commit is the end of a message that came in whole: the promise.
 func (s *session) commit() *smtp.SMTPError {
 	t := s.tx
-	id, err := t.tx.Commit(t.env, s.trace())
+	trace := s.trace()
+	if r := s.judge(&trace); r != nil {
+		return r
+	}
+	id, err := t.tx.Commit(t.env, trace)
 	if err != nil {
 		return s.fault(t.id, err)
 	}
@@ -131,14 +151,30 @@ func (s *session) commit() *smtp.SMTPError {
 	return said(250, 0, 0, "OK: stored as "+id)
 }
 
+// judge hears what came of a stranger's message, and refuses it if it must.
+func (s *session) judge(trace *mail.Trace) *smtp.SMTPError {
+	t := s.tx
+	if t.judged == nil {
+		return nil
+	}
+	v, results := t.judged.Verdict()
+	s.c.s.log.Info("judged", "id", t.id, "from", t.env.From, "remote", s.c.remote, "verdict", v.Disposition,
+		"spf", v.SPF.Result, "dkim", len(v.DKIM), "dmarc", v.DMARC.Result, "policy", v.DMARC.Policy, "arc", v.ARC.Result, "why", v.Reason)
+	switch v.Disposition {
+	case mail.Reject:
+		s.c.s.count.forged.Add(1)
+		return said(550, 7, 1, plain(v.Reason))
+	case mail.Defer:
+		return said(451, 7, 5, plain(v.Reason))
+	}
+	trace.Results, trace.ARC, trace.Junk = results, v.ARC.Result, v.Disposition == mail.ToJunk
+	return nil
+}
+
 // trace says how the message under way came in.
 func (s *session) trace() mail.Trace {
 	c := s.c
-	t := mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Time: time.Now()}
-	if s.login != nil {
-		t.Account = s.login.Account
-	}
-	return t
+	return mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Account: s.account(), Time: time.Now()}
 }
 
 // protocol is the "with" keyword, RFC 3848 and RFC 6531 §4.3.

@@ -44,7 +44,7 @@ func (d *directory) Owns(a mail.AccountID, p mail.Path) bool {
 	return a == 1 && base == "anna@example.test" || a == 1 && p.Domain() == "all.example.test"
 }
 
-func (d *directory) Begin() Transaction {
+func (d *directory) Begin(mail.Path, mail.AccountID) Transaction {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open++

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"homemail/mail"
 )
 
 // What follows are traps of go-smtp that conn and session close.
@@ -148,7 +150,9 @@ func (d clumsy) Room(int64) error {
 	return nil
 }
 
-func (d clumsy) Begin() Transaction { return clumsyTransaction{d.directory.Begin(), d.at} }
+func (d clumsy) Begin(from mail.Path, by mail.AccountID) Transaction {
+	return clumsyTransaction{d.directory.Begin(from, by), d.at}
+}
 
 type clumsyTransaction struct {
 	Transaction

@@ -24,7 +24,9 @@ const annasPassword = "correct-horse-battery-staple"
 
 type realDirectory struct{ *deliver.Agent }
 
-func (d realDirectory) Begin() Transaction { return d.Agent.Begin() }
+func (d realDirectory) Begin(from mail.Path, by mail.AccountID) Transaction {
+	return d.Agent.Begin(from, by)
+}
 
 // A house is the real thing behind a door: a store, deliver and signin.
 type house struct {

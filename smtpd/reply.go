@@ -69,8 +69,12 @@ func (s *Server) refusal(err error) *smtp.SMTPError {
 	switch {
 	case errors.Is(err, mail.ErrUnknownRecipient):
 		return said(550, 1, 1, "No such address here")
-	case errors.Is(err, mail.ErrNotLocal) && s.o.Kind == Submission:
+	case errors.Is(err, mail.ErrNoWayOut), errors.Is(err, mail.ErrNotLocal) && s.o.Kind == Submission:
 		return said(550, 7, 1, "Sending mail outside is not set up yet on this server; only addresses of this server can be written to")
+	case errors.Is(err, mail.ErrTooMany):
+		return tooFast
+	case errors.Is(err, mail.ErrJunk):
+		return said(550, 7, 1, "The message looks like junk, and this address only forwards")
 	case errors.Is(err, mail.ErrNotLocal):
 		return said(550, 7, 1, "Not an address of this server, and we do not relay")
 	case errors.Is(err, mail.ErrDisabled):

@@ -25,8 +25,9 @@ type transaction struct {
 	env    mail.Envelope
 	size   int64 // declared
 	start  time.Time
-	octets int64   // that came in
-	chunks *chunks // once there was a BDAT
+	octets int64     // that came in
+	chunks *chunks   // once there was a BDAT
+	judged Judgement // of a stranger's message, from its first recipient on
 }
 
 // Chunks tell the goroutine of the connection about the one that runs Data.
@@ -65,6 +66,9 @@ func (s *session) Reset() {
 		<-s.tx.chunks.over
 	}
 	s.tx.tx.Discard()
+	if s.tx.judged != nil {
+		s.tx.judged.Close()
+	}
 	s.tx = nil
 }
 
@@ -95,9 +99,17 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	if r != nil {
 		return s.refuse("MAIL", from, r)
 	}
-	t.tx = s.c.s.o.Directory.Begin()
+	t.tx = s.c.s.o.Directory.Begin(t.env.From, s.account())
 	s.tx, s.c.mailed = t, true
 	return nil
+}
+
+// account is who signed in, 0 if nobody did.
+func (s *session) account() mail.AccountID {
+	if s.login == nil {
+		return 0
+	}
+	return s.login.Account
 }
 
 // admit says whether a message of this sender and size can be taken at all.
@@ -129,6 +141,9 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 		return s.refuse("RCPT", to, r)
 	}
 	s.tx.env.To = append(s.tx.env.To, rcpt)
+	if c := s.c; c.s.o.Judge != nil && s.login == nil && s.tx.judged == nil {
+		s.tx.judged = c.s.o.Judge.Begin(c.ctx, c.remote, c.helo, s.tx.env.From)
+	}
 	return nil
 }
 

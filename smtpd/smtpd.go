@@ -21,6 +21,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -52,7 +53,9 @@ func (k Kind) String() string {
 type Directory interface {
 	Room(size int64) error                   // mail.ErrNoSpace
 	Owns(a mail.AccountID, p mail.Path) bool // whether the account may send as p
-	Begin() Transaction                      // after an accepted MAIL
+	// Begin starts a message after an accepted MAIL. By is who signed in, 0 for
+	// a stranger.
+	Begin(from mail.Path, by mail.AccountID) Transaction
 }
 
 // A Transaction is a message that comes in, from its first recipient to its
@@ -66,6 +69,23 @@ type Transaction interface {
 	Commit(e mail.Envelope, t mail.Trace) (id string, err error)
 	Unconfirmed() // the connection was lost after the commit: the client may not know
 	Discard()     // frees what was not committed; harmless after Commit
+}
+
+// A Judge finds out where strangers' messages come from.
+type Judge interface {
+	// Begin starts with what is known before the message. It does not block.
+	Begin(ctx context.Context, remote netip.Addr, helo string, from mail.Path) Judgement
+	// Forged reports whether the value of an Authentication-Results field
+	// claims to be ours, RFC 8601 §5.
+	Forged(value []byte) bool
+}
+
+// A Judgement is about one message, whose bytes as they came are written to it.
+type Judgement interface {
+	io.Writer
+	// Verdict ends the writing. Results is the Authentication-Results field.
+	Verdict() (v mail.Verdict, results []byte)
+	Close() // without a verdict; harmless after one
 }
 
 // Users signs people in. SignIn makes one of a *signin.Checker.
@@ -113,6 +133,7 @@ type Options struct {
 	Host      string // our name, in the banner and in Received
 	Directory Directory
 	Users     Users       // Submission only
+	Judge     Judge       // MX only; nil takes everything as it is
 	TLS       *tls.Config // nil: no STARTTLS
 	// ImplicitTLS makes the door speak TLS from the first byte (port 465), for
 	// a listener that does not do so itself.

@@ -13,12 +13,14 @@ type Stats struct {
 	Permanent   int64 // commands refused with a 5xx
 	Unknown     int64 // of them, recipients that do not exist
 	AuthFailed  int64 // of them, failed sign-ins
+	Forged      int64 // messages whose author's domain disowns them
 	Lost        int64 // connections that broke or were given up within a message
 }
 
 type counters struct {
 	connections, encrypted, accepted, recipients, bytes atomic.Int64
 	temporary, permanent, unknown, authFailed, lost     atomic.Int64
+	forged                                              atomic.Int64
 }
 
 // Stats returns the counters as they are now.
@@ -28,6 +30,6 @@ func (s *Server) Stats() Stats {
 		Connections: c.connections.Load(), Encrypted: c.encrypted.Load(),
 		Accepted: c.accepted.Load(), Recipients: c.recipients.Load(), Bytes: c.bytes.Load(),
 		Temporary: c.temporary.Load(), Permanent: c.permanent.Load(),
-		Unknown: c.unknown.Load(), AuthFailed: c.authFailed.Load(), Lost: c.lost.Load(),
+		Unknown: c.unknown.Load(), AuthFailed: c.authFailed.Load(), Forged: c.forged.Load(), Lost: c.lost.Load(),
 	}
 }

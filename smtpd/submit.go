@@ -27,14 +27,16 @@ func (s *session) checkAuthor() *smtp.SMTPError {
 	return nil
 }
 
-// A headerFilter passes a submitted message on with its top header as it should
-// leave the house: without Bcc (RFC 5322 §3.6.3) and with a Date and a
-// Message-ID (RFC 6409 §8.2, §8.3). All else passes byte for byte. It holds
-// back no more than a field's name.
+// A headerFilter passes a message on with its top header as it should be. A
+// submitted one leaves the house without Bcc (RFC 5322 §3.6.3) and with a Date
+// and a Message-ID (RFC 6409 §8.2, §8.3); a stranger's loses what claims to be
+// our own judgement (RFC 8601 §5). All else passes byte for byte. It holds back
+// no more than a field's name, or one Authentication-Results field.
 type headerFilter struct {
 	w         io.Writer
-	messageID string
+	messageID string // "" for a stranger's message
 	date      time.Time
+	forged    func(value []byte) bool // nil if nobody else's message can be
 
 	name    []byte // start of a line, as long as it is not clear what it is
 	within  bool   // past that, within a line
@@ -42,7 +44,12 @@ type headerFilter struct {
 	body    bool   // the header is over
 	hasDate bool
 	hasID   bool
+	holding bool   // the field goes to held
+	held    []byte // an Authentication-Results field
 }
+
+// maxHeld is longer than any true Authentication-Results field.
+const maxHeld = 64 << 10
 
 // maxName is enough to know every field that matters here.
 const maxName = 80
@@ -82,16 +89,42 @@ func (f *headerFilter) rest(p []byte) ([]byte, error) {
 }
 
 func (f *headerFilter) pass(p []byte) error {
-	if f.drop || len(p) == 0 {
+	switch {
+	case f.drop || len(p) == 0:
+		return nil
+	case f.holding && len(f.held)+len(p) > maxHeld:
+		f.drop, f.holding = true, false
+		return nil
+	case f.holding:
+		f.held = append(f.held, p...)
 		return nil
 	}
 	_, err := f.w.Write(p)
 	return err
 }
 
+// release ends a field that was held back.
+func (f *headerFilter) release() error {
+	if !f.holding {
+		return nil
+	}
+	f.holding = false
+	_, value, _ := bytes.Cut(f.held, []byte(":"))
+	if f.forged(value) {
+		return nil
+	}
+	_, err := f.w.Write(f.held)
+	return err
+}
+
 // start gathers the start of a line until it is clear what the line is.
 func (f *headerFilter) start(p []byte) ([]byte, error) {
 	for i, ch := range p {
+		if len(f.name) == 0 && ch != ' ' && ch != '\t' {
+			if err := f.release(); err != nil {
+				return nil, err
+			}
+		}
 		f.name = append(f.name, ch)
 		first := f.name[0]
 		switch {
@@ -130,7 +163,9 @@ func (f *headerFilter) field(name string) {
 	case strings.EqualFold(name, "Message-ID"):
 		f.hasID = true
 	case strings.EqualFold(name, "Bcc"), strings.EqualFold(name, "Resent-Bcc"):
-		f.drop = true
+		f.drop = f.messageID != ""
+	case strings.EqualFold(name, "Authentication-Results") && f.forged != nil:
+		f.holding, f.held = true, f.held[:0]
 	}
 }
 
@@ -145,6 +180,9 @@ func (f *headerFilter) endHeader() error {
 }
 
 func (f *headerFilter) add() error {
+	if f.messageID == "" {
+		return nil
+	}
 	var b []byte
 	if !f.hasDate {
 		b = append(f.date.AppendFormat(append(b, "Date: "...), "Mon, 02 Jan 2006 15:04:05 -0700"), "\r\n"...)
@@ -165,6 +203,12 @@ func (f *headerFilter) Close() error {
 		return nil
 	}
 	f.body = true
+	if f.holding && len(f.name) > 0 {
+		f.held, f.name = append(f.held, f.name...), f.name[:0]
+	}
+	if err := f.release(); err != nil {
+		return err
+	}
 	if len(f.name) > 0 || f.within { // it ends within a line: nothing can be added after that
 		_, err := f.w.Write(f.name)
 		return err
