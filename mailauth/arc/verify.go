@@ -118,8 +118,9 @@ func (v *Verifier) verify(ctx context.Context, c *Chain) error {
 		return errBodyHash
 	}
 	keys := v.lookUp(ctx, append(slices.Clone(seals), v.newest))
-	chosen := rfc6376.Select(v.fields, v.newest.signed)
-	digest := rfc6376.Digest(chosen, v.sets[len(v.sets)-1].message, v.newest.relaxedHeader)
+	message := v.sets[len(v.sets)-1].message
+	chosen := rfc6376.Select(without(v.fields, message), v.newest.signed)
+	digest := rfc6376.Digest(chosen, message, v.newest.relaxedHeader)
 	var temporary error
 	if err := v.newest.verify(keys, digest); err != nil {
 		err = fmt.Errorf("message signature i=%d: %w", len(v.sets), err)
@@ -132,6 +133,11 @@ func (v *Verifier) verify(ctx context.Context, c *Chain) error {
 		return err
 	}
 	return temporary // only if nothing is wrong for good
+}
+
+// without leaves out a field: no signature signs itself, RFC 6376 §3.7.
+func without(fields []rfc6376.Field, f rfc6376.Field) []rfc6376.Field {
+	return slices.DeleteFunc(slices.Clone(fields), func(g rfc6376.Field) bool { return &g[0] == &f[0] })
 }
 
 // verifySeals verifies them oldest first, so that each hash goes on from the
@@ -248,9 +254,11 @@ func (v *Verifier) readMessage(f rfc6376.Field) (signature, error) {
 	if err != nil {
 		return s, fmt.Errorf("message signature: %w", err)
 	}
-	var ok bool
-	if s.relaxedHeader, s.relaxedBody, ok = rfc6376.Canonical(tags["c"]); !ok {
-		return s, errTag
+	if c, named := tags["c"]; named {
+		var ok bool
+		if s.relaxedHeader, s.relaxedBody, ok = rfc6376.Canonical(c); !ok {
+			return s, errTag
+		}
 	}
 	if s.bodyHash, err = base64.StdEncoding.DecodeString(rfc6376.Squeeze(tags["bh"])); err != nil || len(s.bodyHash) != sha256.Size {
 		return s, errTag

@@ -70,17 +70,14 @@ func SplitList(s string) []string {
 	return list
 }
 
-// Canonical reads c=: which of header and body are relaxed. Without it both
-// are simple, and so is a body that is not named, RFC 6376 §3.5.
+// Canonical reads c=: which of header and body are relaxed. A body that is not
+// named is simple, RFC 6376 §3.5.
 func Canonical(c string) (header, body, ok bool) {
-	switch h, b, _ := strings.Cut(Squeeze(c), "/"); {
-	case c == "":
-		return false, false, true
-	case !isForm(h), b != "" && !isForm(b):
+	h, b, both := strings.Cut(Squeeze(c), "/")
+	if !isForm(h) || both && !isForm(b) {
 		return false, false, false
-	default:
-		return h == "relaxed", b == "relaxed", true
 	}
+	return h == "relaxed", b == "relaxed", true
 }
 
 func isForm(s string) bool { return s == "simple" || s == "relaxed" }
