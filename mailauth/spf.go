@@ -132,7 +132,7 @@ func (c *countingResolver) LookupTXT(ctx context.Context, name string) ([]string
 	var records []string
 	for _, s := range list[:min(len(list), maxSPFTexts)] {
 		switch {
-		case len(s) < len("v=spf1") || !strings.EqualFold(s[:len("v=spf1")], "v=spf1"):
+		case !isSPF(s):
 		case len(s) > maxSPFRecord:
 			c.over = errRecord
 			return nil, &net.DNSError{Err: c.over.Error(), Name: name, IsTemporary: true}
@@ -140,7 +140,19 @@ func (c *countingResolver) LookupTXT(ctx context.Context, name string) ([]string
 			records = append(records, s)
 		}
 	}
+	if len(records) == 1 { // several are the library's to refuse
+		if err := checkSyntax(records[0]); err != nil {
+			c.over = err
+			return nil, &net.DNSError{Err: err.Error(), Name: name, IsTemporary: true}
+		}
+	}
 	return records, nil
+}
+
+// isSPF reports whether a TXT record is one of SPF, RFC 7208 §4.5.
+func isSPF(s string) bool {
+	version, _, _ := strings.Cut(s, " ")
+	return strings.EqualFold(version, "v=spf1")
 }
 
 func (c *countingResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
