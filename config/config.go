@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A Config is every setting in force. The zero Config is of no use; begin with
@@ -20,6 +21,9 @@ type Config struct {
 	TLS         TLS
 	Limits      Limits
 	Connections Connections
+	DNS         DNS
+	Inbound     Inbound
+	Queue       Queue
 	Store       Store
 	Log         Log
 
@@ -54,8 +58,9 @@ type Limits struct {
 	MessageSize              Size // of one message, as it travels
 	Recipients               int  // of one message
 	UnknownRecipientsPerHour int  // from one address, before it has to wait
-	SubmissionsPerHour       int  // recipients that one account may write to
+	SubmissionsPerHour       int  // recipients outside that one account may write to, before the owner is asked
 	SubmissionsPerDay        int
+	NewRecipientsPerDay      int // of them, such that it has never written to
 }
 
 // Connections bound how many are open at once, and how fast one address may
@@ -65,6 +70,28 @@ type Connections struct {
 	IMAP, IMAPPerIP         int
 	POP3, POP3PerIP         int
 	NewPerSecond, NewAtOnce int // from one address, on each protocol
+}
+
+// DNS says who is asked for names.
+type DNS struct {
+	Server string // "address" or "address:port"; "" for the system's
+	Trust  bool   // it checks signatures, and nobody sits between it and us
+}
+
+// Inbound is about mail that strangers bring.
+type Inbound struct {
+	TrustedForwarders []string // domains whose ARC seals are believed, RFC 8617
+	MailingLists      []string // domains whose lists may break signatures
+}
+
+// Queue is about mail that leaves.
+type Queue struct {
+	Retry           Schedule // waits between tries; the last is repeated
+	GiveUp          Duration // RFC 5321 §4.5.4.1
+	Notice          Duration // after which the sender is told of the delay
+	Concurrency     int      // attempts at once
+	PerHop          int      // of them, to one next hop
+	PrivateNetworks []string // of 10.0.0.0/8 and the like, that mail for others may go to
 }
 
 // Store is about the disk.
@@ -78,6 +105,11 @@ type Log struct {
 	Level  string // debug, info, warn or error
 	Format string // text or json
 }
+
+const (
+	minute = Duration(time.Minute)
+	hour   = Duration(time.Hour)
+)
 
 // Default is every setting as it is when nobody says otherwise.
 func Default() Config {
@@ -101,6 +133,7 @@ func Default() Config {
 			UnknownRecipientsPerHour: 20,
 			SubmissionsPerHour:       200,
 			SubmissionsPerDay:        1000,
+			NewRecipientsPerDay:      200,
 		},
 		Connections: Connections{
 			SMTP: 200, SMTPPerIP: 10,
@@ -108,8 +141,14 @@ func Default() Config {
 			POP3: 100, POP3PerIP: 10,
 			NewPerSecond: 5, NewAtOnce: 20,
 		},
-		Store: Store{MaintenanceHour: 3},
-		Log:   Log{Level: "info", Format: "text"},
+		Queue: Queue{
+			Retry:  Schedule{5 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 4 * hour},
+			GiveUp: 5 * 24 * hour, Notice: 4 * hour,
+			Concurrency: 20, PerHop: 5, PrivateNetworks: []string{},
+		},
+		Inbound: Inbound{TrustedForwarders: []string{}, MailingLists: []string{}},
+		Store:   Store{MaintenanceHour: 3},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -216,3 +216,29 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestDuration(t *testing.T) {
+	for in, want := range map[string]string{"5m": "5m", "90s": "90s", "60 s": "1m", "24h": "1d", "5 d": "5d", "0s": "0s"} {
+		if d, err := ParseDuration(in); err != nil || d.String() != want {
+			t.Errorf("%q: %v, %v, want %s", in, d, err, want)
+		}
+	}
+	for _, in := range []string{"", "5", "m", "-5m", "5 min", "1e3s", "99999999d", "5ms"} {
+		if d, err := ParseDuration(in); err == nil {
+			t.Errorf("%q is taken as %v", in, d)
+		}
+	}
+	for _, in := range []string{`queue.retry = []`, `queue.retry = ["0s"]`, `queue.give_up = "1m"`, `dns.server = "dns"`, `dns.trust = "yes"`,
+		`queue.private_networks = ["10.0.0.0"]`, `inbound.mailing_lists = ["a b"]`} {
+		if _, err := parse("f", []byte(in)); err == nil {
+			t.Errorf("%s is taken", in)
+		}
+	}
+	c, err := parse("f", []byte("[queue]\nretry = [\"1s\", \"2m\"]\nprivate_networks = [\"10.1.2.3/8\"]\n[dns]\nserver = \"127.0.0.1:53\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nets, err := c.Queue.Networks(); err != nil || nets[0].String() != "10.0.0.0/8" || len(c.Queue.Retry) != 2 {
+		t.Errorf("%v, %v, %v", nets, c.Queue.Retry, err)
+	}
+}

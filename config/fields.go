@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
 // A field ties a setting's name in the file to its place in a Config.
 type field struct {
 	name  string
-	to    any // *string, *int, *Size or *[]string
+	to    any // *string, *int, *bool, *Size, *Duration, *Schedule or *[]string
 	check func() error
 }
 
@@ -40,6 +41,7 @@ func (c *Config) fields() []field {
 		number("limits.unknown_recipients_per_hour", &c.Limits.UnknownRecipientsPerHour, 1, 1e6),
 		number("limits.submissions_per_hour", &c.Limits.SubmissionsPerHour, 1, 1e6),
 		number("limits.submissions_per_day", &c.Limits.SubmissionsPerDay, 1, 1e7),
+		number("limits.new_recipients_per_day", &c.Limits.NewRecipientsPerDay, 1, 1e7),
 		number("connections.smtp", &n.SMTP, 1, 1e5),
 		number("connections.smtp_per_ip", &n.SMTPPerIP, 1, 1e5),
 		number("connections.imap", &n.IMAP, 1, 1e5),
@@ -48,6 +50,16 @@ func (c *Config) fields() []field {
 		number("connections.pop3_per_ip", &n.POP3PerIP, 1, 1e5),
 		number("connections.new_per_second", &n.NewPerSecond, 1, 1e6),
 		number("connections.new_at_once", &n.NewAtOnce, 1, 1e6),
+		text("dns.server", &c.DNS.Server, optional(checkServer)),
+		field{"dns.trust", &c.DNS.Trust, func() error { return nil }},
+		names("inbound.trusted_forwarders", &c.Inbound.TrustedForwarders),
+		names("inbound.mailing_lists", &c.Inbound.MailingLists),
+		field{"queue.retry", &c.Queue.Retry, func() error { return checkSchedule(c.Queue.Retry) }},
+		span("queue.give_up", &c.Queue.GiveUp, hour, 30*24*hour),
+		span("queue.notice", &c.Queue.Notice, 10*minute, 30*24*hour),
+		number("queue.concurrency", &c.Queue.Concurrency, 1, 1000),
+		number("queue.per_hop", &c.Queue.PerHop, 1, 100),
+		field{"queue.private_networks", &c.Queue.PrivateNetworks, func() error { _, err := c.Queue.Networks(); return err }},
 		size("store.reserve", &c.Store.Reserve, 0, maxSize),
 		number("store.maintenance_hour", &c.Store.MaintenanceHour, 0, 23),
 		text("log.level", &c.Log.Level, oneOf("debug", "info", "warn", "error")),
@@ -136,6 +148,33 @@ func (f field) set(v any) error {
 		*to = int(n)
 	case *Size:
 		return setSize(to, v)
+	case *bool:
+		b, ok := v.(bool)
+		if !ok {
+			return fmt.Errorf("is %s; right is true or false, without quotes", kind(v))
+		}
+		*to = b
+	case *Duration:
+		s, ok := v.(string)
+		if !ok {
+			return fmt.Errorf(`is %s; right is a time in quotes: "5m"`, kind(v))
+		}
+		d, err := ParseDuration(s)
+		*to = d
+		return err
+	case *Schedule:
+		var list []string
+		if err := setList(&list, v); err != nil {
+			return err
+		}
+		*to = nil
+		for _, s := range list {
+			d, err := ParseDuration(s)
+			if err != nil {
+				return err
+			}
+			*to = append(*to, d)
+		}
 	case *[]string:
 		return setList(to, v)
 	}
@@ -193,6 +232,16 @@ func literal(v any) string {
 		return strconv.Quote(*v)
 	case *Size:
 		return strconv.Quote(v.String())
+	case *Duration:
+		return strconv.Quote(v.String())
+	case *bool:
+		return strconv.FormatBool(*v)
+	case *Schedule:
+		list := make([]string, len(*v))
+		for i, d := range *v {
+			list[i] = d.String()
+		}
+		return literal(&list)
 	case *[]string:
 		quoted := make([]string, len(*v))
 		for i, s := range *v {
@@ -225,6 +274,64 @@ func size(name string, to *Size, low, high Size) field {
 		}
 		return nil
 	}}
+}
+
+func span(name string, to *Duration, low, high Duration) field {
+	return field{name, to, func() error {
+		if *to < low || *to > high {
+			return fmt.Errorf("is %v; right is a time from %v to %v", *to, low, high)
+		}
+		return nil
+	}}
+}
+
+// names is a list of domains.
+func names(name string, to *[]string) field {
+	return field{name, to, func() error {
+		for _, s := range *to {
+			if err := checkHost(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// checkSchedule sees that a queue neither hammers at servers nor sleeps for
+// days.
+func checkSchedule(s Schedule) error {
+	if len(s) == 0 || len(s) > 50 {
+		return fmt.Errorf("has %d times; right are 1 to 50", len(s))
+	}
+	for _, d := range s {
+		if d < Duration(time.Second) || d > 24*hour {
+			return fmt.Errorf("has %v; right are times from 1s to 1d", d)
+		}
+	}
+	return nil
+}
+
+func checkServer(s string) error {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return nil
+	}
+	if _, err := netip.ParseAddrPort(s); err == nil {
+		return nil
+	}
+	return fmt.Errorf(`is %q; right is an IP address, with a port if it is not 53: "192.168.1.1" or "127.0.0.1:5353"`, s)
+}
+
+// Networks are PrivateNetworks, understood.
+func (q Queue) Networks() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, s := range q.PrivateNetworks {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf(`%q is not a network; right would be "192.168.1.0/24"`, s)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }
 
 func optional(check func(string) error) func(string) error {
