@@ -208,6 +208,12 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) reply {
 	if ok {
 		return rep
 	}
+	gone := func() reply {
+		return reply{name: q.name, err: temporary(ctx.Err().Error(), q, "", errors.Is(ctx.Err(), context.DeadlineExceeded))}
+	}
+	if ctx.Err() != nil {
+		return gone()
+	}
 	flight := r.flights.DoChan(q.key(gen), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), allTries)
 		defer cancel()
@@ -222,7 +228,7 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) reply {
 	case res := <-flight:
 		return res.Val.(reply)
 	case <-ctx.Done():
-		return reply{name: q.name, err: temporary(ctx.Err().Error(), q, "", errors.Is(ctx.Err(), context.DeadlineExceeded))}
+		return gone()
 	}
 }
 
