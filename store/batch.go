@@ -71,7 +71,21 @@ func (s *Store) Commit(sp *Spool, b Batch) (c Committed, err error) {
 	s.space.wrote(2 * sp.size)
 	s.stats.messages.Add(int64(len(b.Copies)))
 	s.stats.bytes.Add(sp.size)
+	s.tellQueue(b.domains())
 	return c, nil
+}
+
+// domains are those that the batch queues mail for.
+func (b *Batch) domains() (list []string) {
+	for _, o := range b.Queue {
+		if o.Hold != "" {
+			continue
+		}
+		for _, to := range o.Envelope.To {
+			list = append(list, to.Path.Domain())
+		}
+	}
+	return list
 }
 
 // Deliver puts a message into mailboxes: all in one commit, on disk when it

@@ -52,12 +52,12 @@ func (c *checker) checkDue(r reader, rcpt *QueueRecipient, places map[string]boo
 	key := dueKey(rcpt)
 	places[string(key)] = true
 	v, err := r.get(key)
-	if err != nil || string(v) != rcpt.Path.Domain() {
+	if err != nil || !bytes.Equal(v, dueRow(rcpt)) {
 		c.find(func(t *tx) (string, error) {
 			if there, err := t.has(pendingKey(rcpt.Item, rcpt.N)); err != nil || !there {
 				return "", err
 			}
-			t.put(key, []byte(rcpt.Path.Domain()))
+			t.put(key, dueRow(rcpt))
 			return "written anew", nil
 		}, "recipient %d of queue item %d has no place in the schedule", rcpt.N, rcpt.Item)
 	}

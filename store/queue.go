@@ -1,11 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"homemail/mail"
@@ -109,9 +110,39 @@ func hashDomain(domain string) (h domainHash) {
 	return h
 }
 
+// A Place is where a recipient stands in the schedule of its domain. Places are
+// ordered by Due, Item and N.
+type Place struct {
+	Due   time.Time // in milliseconds
+	Item  mail.ItemID
+	N     uint32
+	Tries int // as in QueueRecipient, at most 255
+}
+
+func (p Place) key(domain string) key {
+	h := hashDomain(domain)
+	return append(k(tDue), h[:]...).u64(uint64(max(p.Due.UnixMilli(), 0))).item(p.Item).u32(p.N)
+}
+
 func dueKey(r *QueueRecipient) key {
-	h := hashDomain(r.Path.Domain())
-	return append(k(tDue), h[:]...).u64(uint64(max(r.Due.UnixMilli(), 0))).item(r.Item).u32(r.N)
+	return Place{Due: r.Due, Item: r.Item, N: r.N}.key(r.Path.Domain())
+}
+
+// dueRow is what the schedule says beside the key: enough to choose a next hop
+// without reading the recipient.
+func dueRow(r *QueueRecipient) []byte {
+	return append([]byte{byte(min(r.Tries, 255))}, r.Path.Domain()...)
+}
+
+func decodePlace(key, v []byte) (domain string, p Place, err error) {
+	r := parse(key)
+	r.u64()
+	p.Due, p.Item, p.N = time.UnixMilli(int64(r.u64())), mail.ItemID(r.u32()), r.u32()
+	if !r.ok || len(v) < 1 {
+		return "", p, wrong("place %x of the queue's schedule", key)
+	}
+	p.Tries = int(v[0])
+	return string(v[1:]), p, nil
 }
 
 func (it *Item) encode() ([]byte, error) {
@@ -176,7 +207,7 @@ func (t *tx) putRecipient(r *QueueRecipient) error {
 	}
 	t.put(pendingKey(r.Item, r.N), b)
 	if r.Hold == "" {
-		t.put(dueKey(r), []byte(r.Path.Domain()))
+		t.put(dueKey(r), dueRow(r))
 	}
 	return nil
 }
@@ -204,12 +235,8 @@ func (t *tx) enqueue(m Message, o Outgoing, now time.Time) (mail.ItemID, error) 
 			return 0, err
 		}
 	}
-	t.tell(watchKey{mailbox: queueMailbox})
 	return it.ID, nil
 }
-
-// queueMailbox stands for the queue among what can be watched.
-const queueMailbox = 1
 
 // itemReference is the item's claim on its blob: that of a message in a mailbox
 // that is nobody's.
@@ -218,36 +245,65 @@ func itemReference(it *Item) key { return referenceKey(it.Blob, 0, 0, mail.UID(i
 // settle writes what became of a recipient. One that is not queued any more is
 // left alone.
 func (t *tx) settle(r *QueueRecipient) error {
-	key := pendingKey(r.Item, r.N)
+	old, err := t.takePending(r.Item, r.N)
+	if old == nil {
+		return err
+	}
+	if r.State == Queued {
+		r.Hold = old.Hold // the owner may have changed it during the attempt
+	}
+	return t.putSettled(r)
+}
+
+// takePending removes a recipient that is queued and its place in the
+// schedule, and returns it; nil if there is none.
+func (t *tx) takePending(id mail.ItemID, n uint32) (*QueueRecipient, error) {
+	key := pendingKey(id, n)
 	v, err := t.get(key)
 	if errors.Is(err, ErrNotFound) {
-		return nil
+		return nil, nil
 	}
-	if err != nil {
-		return err
+	old := &QueueRecipient{}
+	if err == nil {
+		old, err = decodeRecipient(key, v)
 	}
-	old, err := decodeRecipient(key, v)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, ErrCorrupt): // damaged since it was read: what is known now is better
+		t.store.log.Error("a recipient of the queue is written anew", "err", err)
+		old = &QueueRecipient{Item: id, N: n}
+	case err != nil:
+		return nil, err
+	default:
+		t.del(dueKey(old))
 	}
-	t.del(dueKey(old))
-	if r.State != Queued {
-		t.del(key)
-	}
+	t.del(key)
+	return old, nil
+}
+
+func (t *tx) putSettled(r *QueueRecipient) error {
 	if err := t.putRecipient(r); err != nil || r.State == Queued {
 		return err
 	}
 	return t.endItem(r.Item)
 }
 
-// endItem gives up an item's bytes when nobody waits for them any more.
+// endItem gives up an item's bytes when nobody waits for them any more. A
+// recipient that cannot be read waits: it may be mended.
 func (t *tx) endItem(id mail.ItemID) error {
 	it, err := getItem(t, id)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) {
+		t.store.log.Error("a message of the queue cannot be let go", "err", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	for n := range it.Count {
-		if waiting, err := t.has(pendingKey(id, n)); err != nil || waiting {
+		waiting, err := t.has(pendingKey(id, n))
+		if waiting || errors.Is(err, ErrCorrupt) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -269,10 +325,12 @@ func (s *Store) QueueHeads() (list []Head, err error) {
 			at := from
 			from = nil
 			err := r.scan([]byte{tDue}, at, func(key, v []byte) (bool, error) {
-				p := parse(key)
-				h := p.u64()
-				list = append(list, Head{Domain: string(v), Due: time.UnixMilli(int64(p.u64()))})
-				if h < 1<<64-1 {
+				domain, place, err := decodePlace(key, v)
+				if err != nil {
+					return false, err
+				}
+				list = append(list, Head{Domain: domain, Due: place.Due})
+				if h := parse(key).u64(); h < 1<<64-1 {
 					from = k(tDue).u64(h + 1)
 				}
 				return false, nil
@@ -286,80 +344,80 @@ func (s *Store) QueueHeads() (list []Head, err error) {
 	return list, err
 }
 
-// QueueDue returns the first recipients of a domain by when they are due, at
-// most n. Those that cannot be read are set aside, which is logged: one damaged
-// row must not hold up what comes after it.
-func (s *Store) QueueDue(domain string, n int) (list []*QueueRecipient, err error) {
+// QueueDue returns the places of a domain that come after one, in their order
+// and at most n; after the zero Place the first of all.
+func (s *Store) QueueDue(domain string, after Place, n int) (list []Place, err error) {
 	h := hashDomain(domain)
-	var damaged [][]byte
+	var from key
+	if after.Item != 0 {
+		from = append(after.key(domain), 0)
+	}
 	err = s.view(func(r reader) error {
-		return r.keys(append(k(tDue), h[:]...), nil, func(key []byte) (bool, error) {
-			rcpt, err := scheduled(r, key)
-			switch {
-			case errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound):
-				s.log.Error("a recipient of the queue cannot be read and is set aside", "err", err)
-				damaged = append(damaged, append([]byte{}, key...))
-			case err != nil:
-				return false, err
-			default:
-				list = append(list, rcpt)
+		return r.scan(append(k(tDue), h[:]...), from, func(key, v []byte) (bool, error) {
+			_, place, err := decodePlace(key, v)
+			if err == nil {
+				list = append(list, place)
 			}
-			return len(list) < n, nil
+			return len(list) < n, err
 		})
 	})
-	if len(damaged) > 0 && err == nil {
-		err = s.update(toShrink, func(t *tx) error {
-			for _, key := range damaged {
-				t.del(key)
-			}
-			return nil
-		})
-	}
 	return list, err
 }
 
-// scheduled reads the recipient that a row of the schedule is about.
-func scheduled(r reader, due []byte) (*QueueRecipient, error) {
-	p := parse(due)
-	p.u64()
-	p.u64()
-	id, n := mail.ItemID(p.u32()), p.u32()
-	v, err := r.get(pendingKey(id, n))
-	if err != nil {
-		return nil, fmt.Errorf("recipient %d of queue item %d: %w", n, id, err)
-	}
-	return decodeRecipient(pendingKey(id, n), v)
+// SetAside takes a place out of the schedule: what it leads to cannot be read,
+// or does not wait any more. One damaged row must not hold up what comes after.
+func (s *Store) SetAside(domain string, p Place) error {
+	return s.update(toShrink, func(t *tx) error {
+		t.del(p.key(domain))
+		return nil
+	})
 }
 
 // Item returns a message of the queue with its recipients, those that are done
-// included.
+// included. Recipients that cannot be read are left out, which is logged.
 func (s *Store) Item(id mail.ItemID) (it *Item, to []*QueueRecipient, err error) {
 	err = s.view(func(r reader) error {
-		if it, err = getItem(r, id); err != nil {
-			return err
-		}
-		to, err = recipientsOf(r, id)
+		it, to, err = s.itemAndRecipients(r, id)
 		return err
 	})
 	return it, to, err
 }
 
-func recipientsOf(r reader, id mail.ItemID) (list []*QueueRecipient, err error) {
-	seen := make(map[uint32]bool)
-	for _, table := range []byte{tDone, tPending} { // what is done counts, should both be there
-		err := r.scan(k(table).item(id), nil, func(key, v []byte) (bool, error) {
-			rcpt, err := decodeRecipient(key, v)
-			if err == nil && !seen[rcpt.N] {
-				seen[rcpt.N] = true
-				list = append(list, rcpt)
-			}
-			return true, err
-		})
-		if err != nil {
-			return nil, err
+func (s *Store) itemAndRecipients(r reader, id mail.ItemID) (*Item, []*QueueRecipient, error) {
+	it, err := getItem(r, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := make([]*QueueRecipient, 0, it.Count)
+	for n := range it.Count {
+		rcpt, err := getRecipient(r, id, n)
+		switch {
+		case errors.Is(err, ErrNotFound): // forgotten
+		case errors.Is(err, ErrCorrupt):
+			s.log.Error("a recipient of the queue cannot be read", "err", err)
+		case err != nil:
+			return nil, nil, err
+		default:
+			list = append(list, rcpt)
 		}
 	}
-	return list, nil
+	return it, list, nil
+}
+
+// getRecipient reads a recipient. That it is done counts, should it be there as
+// queued too: what is back from the dead is never sent again.
+func getRecipient(r reader, id mail.ItemID, n uint32) (*QueueRecipient, error) {
+	for _, key := range []key{doneKey(id, n), pendingKey(id, n)} {
+		v, err := r.get(key)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("recipient %d of queue item %d: %w", n, id, err)
+		}
+		return decodeRecipient(key, v)
+	}
+	return nil, ErrNotFound
 }
 
 // Items gives fn the messages of the queue, oldest first, until it returns
@@ -382,6 +440,10 @@ func (s *Store) Items(done bool, fn func(*Item, []*QueueRecipient) bool) error {
 		for _, id := range ids {
 			it, to, err := s.Item(id)
 			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if errors.Is(err, ErrCorrupt) {
+				s.log.Error("a message of the queue cannot be read", "err", err)
 				continue
 			}
 			if err != nil {
@@ -413,66 +475,156 @@ func (s *Store) ItemBody(it *Item) *Body {
 	return (&Account{s: s}).Body(&Message{UID: mail.UID(it.ID), Blob: it.Blob, BlobSize: it.BlobSize, Size: it.Size(), Prefix: it.Prefix})
 }
 
-// ChangeRecipients lets the owner change the recipients of an item that are
-// still queued: their Due, their Hold, or their State.
-func (s *Store) ChangeRecipients(id mail.ItemID, fn func(*QueueRecipient)) error {
-	return s.update(toShrink, func(t *tx) error {
-		if _, err := getItem(t, id); err != nil {
-			return err
-		}
-		list, err := recipientsOf(t, id)
+// ChangeRecipients lets the owner change the recipients of items that are
+// still queued: their Due, their Hold, or their State. It tells how many were.
+func (s *Store) ChangeRecipients(ids []mail.ItemID, fn func(*QueueRecipient)) (changed int, err error) {
+	for part := range slices.Chunk(ids, changeMax) {
+		var domains []string
+		err = s.update(toShrink, func(t *tx) error {
+			for _, id := range part {
+				list, err := t.changeItem(id, fn)
+				if err != nil {
+					return err
+				}
+				domains = append(domains, list...)
+			}
+			return nil
+		})
 		if err != nil {
-			return err
+			return changed, err
 		}
-		for _, r := range list {
-			if r.State != Queued {
-				continue
-			}
-			fn(r)
-			if err := t.settle(r); err != nil {
-				return err
-			}
+		changed += len(domains)
+		s.tellQueue(domains)
+	}
+	return changed, nil
+}
+
+// changeMax is how many items one commit of ChangeRecipients changes.
+const changeMax = 64
+
+// changeItem returns the domains of those who were changed.
+func (t *tx) changeItem(id mail.ItemID, fn func(*QueueRecipient)) (domains []string, err error) {
+	_, list, err := t.store.itemAndRecipients(t, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if r.State != Queued {
+			continue
 		}
-		t.tell(watchKey{mailbox: queueMailbox})
-		return nil
-	})
+		if _, err := t.takePending(id, r.N); err != nil {
+			return nil, err
+		}
+		fn(r)
+		if err := t.putSettled(r); err != nil {
+			return nil, err
+		}
+		domains = append(domains, r.Path.Domain())
+	}
+	return domains, nil
 }
 
 // SweepQueue forgets recipients that were done before a moment, and items that
 // have none left.
 func (s *Store) SweepQueue(before time.Time) error {
-	var old [][]byte
-	err := s.view(func(r reader) error {
-		return r.scan([]byte{tDone}, nil, func(key, v []byte) (bool, error) {
-			rcpt, err := decodeRecipient(key, v)
-			if err == nil && rcpt.Ended.Before(before) {
-				old = append(old, append([]byte{}, key...))
-			}
-			return len(old) < sweepMax, nil // a damaged row stays, and a check tells
-		})
-	})
-	if err != nil || len(old) == 0 {
-		return err
-	}
-	return s.update(toShrink, func(t *tx) error {
-		for _, key := range old {
-			id := mail.ItemID(binary.BigEndian.Uint32(key[1:]))
-			t.del(key)
-			left, err := recipientsOf(t, id)
-			if err != nil {
-				return err
-			}
-			if len(left) == 0 {
-				t.del(itemKey(id))
-			}
+	for from := (key{tDone}); from != nil; {
+		var old []key
+		var err error
+		if old, from, err = s.doneBefore(before, from); err != nil {
+			return err
 		}
-		return nil
-	})
+		err = s.update(toShrink, func(t *tx) error {
+			for _, key := range old {
+				if err := t.forget(key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// sweepMax is how many rows one SweepQueue removes, in one commit.
-const sweepMax = 10_000
+// sweepMax is how many rows SweepQueue reads in one snapshot, and removes in
+// one commit at most: deliveries wait meanwhile.
+const sweepMax = 1000
 
-// WatchQueue watches for messages that are new in the queue, or changed by the
-// owner.
-func (s *Store) WatchQueue() *Watch { return s.watchers.add(watchKey{mailbox: queueMailbox}) }
+// doneBefore returns the rows of recipients that were done before a moment, and
+// where to go on reading; nil at the end. A damaged row stays, and a check tells.
+func (s *Store) doneBefore(before time.Time, from key) (old []key, next key, err error) {
+	read := 0
+	err = s.view(func(r reader) error {
+		return r.keys([]byte{tDone}, from, func(key []byte) (bool, error) {
+			if read++; read > sweepMax {
+				next = bytes.Clone(key)
+				return false, nil
+			}
+			v, err := r.get(key)
+			if err != nil {
+				return true, nil
+			}
+			if rcpt, err := decodeRecipient(key, v); err == nil && rcpt.Ended.Before(before) {
+				old = append(old, bytes.Clone(key))
+			}
+			return true, nil
+		})
+	})
+	return old, next, err
+}
+
+// forget removes the row of a recipient that is done, and the item with its
+// last one.
+func (t *tx) forget(done key) error {
+	t.del(done)
+	id := mail.ItemID(parse(done).u32())
+	it, err := getItem(t, id)
+	if err != nil {
+		return nil // a check tells
+	}
+	for n := range it.Count {
+		if _, err := getRecipient(t, id, n); !errors.Is(err, ErrNotFound) {
+			return nil
+		}
+	}
+	t.del(itemKey(id))
+	return nil
+}
+
+// QueueSize counts the recipients that are queued, and returns the one that
+// waits longest; nil if there is none.
+func (s *Store) QueueSize() (n int, oldest *QueueRecipient, err error) {
+	err = s.view(func(r reader) error {
+		return r.keys([]byte{tPending}, nil, func(key []byte) (bool, error) {
+			n++
+			if oldest != nil {
+				return true, nil
+			}
+			if v, err := r.get(key); err == nil {
+				oldest, _ = decodeRecipient(key, v) // a check tells what is damaged
+			}
+			return true, nil
+		})
+	})
+	return n, oldest, err
+}
+
+// ItemsOf returns the messages of the queue that came in under a trace.
+func (s *Store) ItemsOf(trace string) (ids []mail.ItemID, err error) {
+	err = s.view(func(r reader) error {
+		return r.keys([]byte{tItem}, nil, func(key []byte) (bool, error) {
+			v, err := r.get(key)
+			if err != nil || !bytes.Contains(v, []byte(trace)) { // most are told apart without decoding
+				return true, nil
+			}
+			id := mail.ItemID(parse(key).u32())
+			if it, err := decodeItem(id, v); err == nil && it.Trace == trace {
+				ids = append(ids, id)
+			}
+			return true, nil
+		})
+	})
+	return ids, err
+}

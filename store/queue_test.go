@@ -29,6 +29,30 @@ func queueTo(t *testing.T, s *Store, body string, to ...mail.Path) mail.ItemID {
 	return c.Items[0]
 }
 
+// dueTo returns the recipients of a domain in the order of the schedule.
+func dueTo(t *testing.T, s *Store, domain string) (list []*QueueRecipient) {
+	t.Helper()
+	for after := (Place{}); ; {
+		places, err := s.QueueDue(domain, after, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(places) == 0 {
+			return list
+		}
+		after = places[0]
+		_, to, err := s.Item(after.Item)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range to {
+			if r.N == after.N {
+				list = append(list, r)
+			}
+		}
+	}
+}
+
 func TestQueue(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
@@ -41,9 +65,9 @@ func TestQueue(t *testing.T) {
 	if err != nil || len(heads) != 2 {
 		t.Fatalf("heads %v, %v", heads, err)
 	}
-	due, err := s.QueueDue("one.test", 10)
-	if err != nil || len(due) != 2 || due[0].Path != "b@one.test" || due[0].Notify[0] != "FAILURE" {
-		t.Fatalf("due %v, %v", due, err)
+	due := dueTo(t, s, "one.test")
+	if len(due) != 2 || due[0].Path != "b@one.test" || due[0].Notify[0] != "FAILURE" {
+		t.Fatalf("due %v", due)
 	}
 	it, to, err := s.Item(id)
 	if err != nil || len(to) != 3 || it.Envelope.EnvelopeID != "e1" || it.Trace != "t1" {
@@ -67,9 +91,13 @@ func TestQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, dir, Options{})
-	due, err = s.QueueDue("one.test", 10)
-	if err != nil || len(due) != 1 || !due[0].Due.Equal(later) || due[0].Attempts[0].Reply.Code != 451 {
-		t.Fatalf("due %+v, %v", due, err)
+	due = dueTo(t, s, "one.test")
+	if len(due) != 1 || !due[0].Due.Equal(later) || due[0].Attempts[0].Reply.Code != 451 {
+		t.Fatalf("due %+v", due)
+	}
+
+	if p, err := s.QueueDue("one.test", Place{}, 10); err != nil || len(p) != 1 || p[0].Tries != 1 || !p[0].Due.Equal(later) {
+		t.Errorf("places %+v, %v", p, err)
 	}
 
 	// What was done stays done, whoever settles it late.
@@ -102,14 +130,14 @@ func TestQueue(t *testing.T) {
 func TestQueueLetsGo(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	id := queueTo(t, s, "Subject: x\r\n\r\n"+strings.Repeat("x", 1<<20), "b@one.test")
-	if err := s.ChangeRecipients(id, func(r *QueueRecipient) { r.Hold = "by the owner" }); err != nil {
+	if _, err := s.ChangeRecipients([]mail.ItemID{id}, func(r *QueueRecipient) { r.Hold = "by the owner" }); err != nil {
 		t.Fatal(err)
 	}
 	verify(t, s)
 	if heads, err := s.QueueHeads(); err != nil || len(heads) != 0 {
 		t.Errorf("what is held is due: %v, %v", heads, err)
 	}
-	if err := s.ChangeRecipients(id, func(r *QueueRecipient) { r.State, r.Ended = Removed, time.Now() }); err != nil {
+	if _, err := s.ChangeRecipients([]mail.ItemID{id}, func(r *QueueRecipient) { r.State, r.Ended = Removed, time.Now() }); err != nil {
 		t.Fatal(err)
 	}
 	if r := verify(t, s); r.Blobs != 0 || r.Items != 1 {
@@ -129,36 +157,136 @@ func TestQueueLetsGo(t *testing.T) {
 	}
 }
 
-// TestQueueSetsAside damages a recipient's row: the others are not held up.
-func TestQueueSetsAside(t *testing.T) {
+// TestQueueDamage damages a recipient's row: the others are sent and settled,
+// and the bytes stay for when it is mended.
+func TestQueueDamage(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
-	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
-	queueTo(t, s, "a: b\r\n\r\n", "c@one.test")
-	err := s.update(toChange, func(tx *tx) error {
-		tx.own.set(pendingKey(id, 0), []byte("damage"))
-		return nil
-	})
-	if err != nil {
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test", "c@one.test")
+	damage := func(n uint32) {
+		err := s.update(toChange, func(tx *tx) error {
+			tx.own.set(pendingKey(id, n), []byte("damage"))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(0)
+	it, to, err := s.Item(id)
+	if err != nil || len(to) != 1 || to[0].Path != "c@one.test" {
+		t.Fatalf("recipients %v, %v", to, err)
+	}
+	damage(1) // while it is being sent
+	to[0].State, to[0].Ended = Relayed, time.Now()
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		due, err := s.QueueDue("one.test", 10)
-		if err != nil || len(due) != 1 || due[0].Path != "c@one.test" {
-			t.Fatalf("due %v, %v", due, err)
+	if _, to, err = s.Item(id); err != nil || len(to) != 1 || to[0].State != Relayed {
+		t.Fatalf("recipients %v, %v", to, err)
+	}
+	if b, err := io.ReadAll(s.ItemBody(it)); err != nil || len(b) != int(it.Size()) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	places, err := s.QueueDue("one.test", Place{}, 10)
+	if err != nil || len(places) != 2 {
+		t.Fatalf("places %v, %v", places, err)
+	}
+	for _, p := range places {
+		if err := s.SetAside("one.test", p); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if heads, err := s.QueueHeads(); err != nil || len(heads) != 0 {
+		t.Errorf("heads %v, %v", heads, err)
 	}
 	r, err := s.Check(context.Background(), CheckOptions{})
 	if err != nil || len(r.Findings) == 0 {
 		t.Errorf("findings %v, %v", r.Findings, err)
 	}
-	it, _, _ := s.Item(id)
-	err = s.update(toShrink, func(tx *tx) error {
-		tx.del(pendingKey(id, 0))
-		tx.del(itemReference(it))
-		return nil
-	})
+	mended := &QueueRecipient{Item: id, Recipient: mail.Recipient{Path: "b@one.test"}, State: Queued}
+	if err := s.update(toChange, func(tx *tx) error { return tx.putRecipient(mended) }); err != nil {
+		t.Fatal(err)
+	}
+	mended.State, mended.Ended = Relayed, time.Now()
+	if _, err := s.Commit(nil, Batch{Settle: []*QueueRecipient{mended}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestQueueBackFromTheDead has the row of a recipient that is done come back.
+func TestQueueBackFromTheDead(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	_, to, err := s.Item(id)
 	if err != nil {
 		t.Fatal(err)
+	}
+	queued := *to[0]
+	to[0].State, to[0].Ended = Relayed, time.Now()
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.update(toChange, func(tx *tx) error { return tx.putRecipient(&queued) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, to, err = s.Item(id); err != nil || len(to) != 1 || to[0].State != Relayed {
+		t.Fatalf("recipients %+v, %v", to, err)
+	}
+	if n, err := s.ChangeRecipients([]mail.ItemID{id}, func(r *QueueRecipient) { r.Hold = "x" }); n != 0 || err != nil {
+		t.Errorf("%d changed, %v", n, err)
+	}
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil { // puts it to rest
+		t.Fatal(err)
+	}
+	if heads, err := s.QueueHeads(); err != nil || len(heads) != 0 {
+		t.Errorf("heads %v, %v", heads, err)
+	}
+}
+
+func TestQueueHoldDuringAttempt(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	_, to, _ := s.Item(id)
+	if _, err := s.ChangeRecipients([]mail.ItemID{id}, func(r *QueueRecipient) { r.Hold = "x" }); err != nil {
+		t.Fatal(err)
+	}
+	to[0].Tries = 1
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
+		t.Fatal(err)
+	}
+	if _, to, _ = s.Item(id); to[0].Hold != "x" || to[0].Tries != 1 {
+		t.Errorf("%+v", to[0])
+	}
+	if heads, err := s.QueueHeads(); err != nil || len(heads) != 0 {
+		t.Errorf("heads %v, %v", heads, err)
+	}
+}
+
+func TestQueueNews(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	w := s.WatchQueue()
+	defer w.Close()
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test", "c@two.test", "d@two.test")
+	<-w.C
+	if list, all := s.QueueNews(); len(list) != 2 || all {
+		t.Errorf("news of %v, %v", list, all)
+	}
+	if n, err := s.ChangeRecipients([]mail.ItemID{id}, func(r *QueueRecipient) {
+		if r.N == 0 {
+			r.State, r.Ended = Removed, time.Now()
+		}
+	}); n != 3 || err != nil {
+		t.Errorf("%d changed, %v", n, err)
+	}
+	<-w.C
+	if list, _ := s.QueueNews(); len(list) != 2 {
+		t.Errorf("news of %v", list)
+	}
+	if n, oldest, err := s.QueueSize(); n != 2 || oldest.Path != "c@two.test" || err != nil {
+		t.Errorf("%d, %v, %v", n, oldest, err)
+	}
+	if ids, err := s.ItemsOf("t1"); err != nil || len(ids) != 1 || ids[0] != id {
+		t.Errorf("items %v, %v", ids, err)
 	}
 }
 
@@ -182,8 +310,8 @@ func TestQueueRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	verify(t, s)
-	if due, err := s.QueueDue("one.test", 10); err != nil || len(due) != 1 {
-		t.Errorf("due %v, %v", due, err)
+	if due := dueTo(t, s, "one.test"); len(due) != 1 {
+		t.Errorf("due %v", due)
 	}
 }
 
