@@ -13,9 +13,9 @@ import (
 
 // Outside is what mail needs to leave the house. A nil function does without.
 type Outside struct {
-	// Open returns nil if our people may write to the outside, and why not
-	// otherwise. Without it there is no way out.
-	Open func() error
+	// Open returns nil if there is a way out for mail of ours from one path to
+	// another, and why not otherwise. Without it there is none.
+	Open func(from, to mail.Path) error
 	// Sign begins to sign as a domain of ours; nil without an error if it has
 	// no key. RFC 6376.
 	Sign func(domain string) (Signing, error)
@@ -56,7 +56,7 @@ func (t *Transaction) rcptOutside(p mail.Path, err error) error {
 	if t.by == 0 || o.Open == nil {
 		return err
 	}
-	if err := o.Open(); err != nil {
+	if err := o.Open(t.from, p); err != nil {
 		return fmt.Errorf("%s: %w: %w", p, mail.ErrNoWayOut, err)
 	}
 	t.depart(departure{reached: reached{outside: p}})

@@ -31,7 +31,7 @@ func (s *stamp) Seal(chain mail.Result, results []byte) ([]byte, error) {
 // openOutside gives the house a way out.
 func (h *house) openOutside() {
 	h.o.Outside = Outside{
-		Open: func() error { return nil },
+		Open: func(_, _ mail.Path) error { return nil },
 		Sign: func(domain string) (Signing, error) { return &stamp{domain: domain}, nil },
 		Seal: func(domain string) (Sealing, error) { return &stamp{domain: domain}, nil },
 		Rewrite: func(from mail.Path, domain string) (mail.Path, error) {
@@ -116,7 +116,7 @@ func TestSubmitOutside(t *testing.T) {
 	if q := h.queue(); q[1].to != "b@outside.testtoo many " {
 		t.Errorf("queued %+v", q[1])
 	}
-	h.o.Outside.Open = func() error { return errors.New("not today") }
+	h.o.Outside.Open = func(_, _ mail.Path) error { return errors.New("not today") }
 	if err := h.submit(annasLetter, mail.Recipient{Path: "b@outside.test"}); !errors.Is(err, mail.ErrNoWayOut) {
 		t.Errorf("closed: %v", err)
 	}
