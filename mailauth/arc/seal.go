@@ -65,7 +65,11 @@ func (s *Sealer) Seal(chain Chain, results string) ([]byte, error) {
 	if err := errors.Join(s.divider.Close(), s.body.Close()); err != nil {
 		return nil, err
 	}
-	fields := rfc6376.Fields(s.divider.Header())
+	header := s.divider.Header()
+	if err := rfc6376.CheckTop(header); err != nil {
+		return nil, err
+	}
+	fields := rfc6376.Fields(header)
 	sets, bad := collect(fields)
 	if failed(sets) || len(sets) >= maxSets || chain.Result == mail.ResultTempError {
 		return nil, nil

@@ -8,8 +8,20 @@ import (
 // MaxHeader is how much of a header is kept, as everywhere in our house.
 const MaxHeader = 256 << 10
 
-// ErrHeader says that a header is longer than MaxHeader.
-var ErrHeader = errors.New("header is too long")
+// What makes a header unfit to be signed.
+var (
+	ErrHeader = errors.New("header is too long")
+	ErrFolded = errors.New("header begins with a continuation line")
+)
+
+// CheckTop makes sure that a field can be put above a header: its first line
+// must not become part of that field.
+func CheckTop(header []byte) error {
+	if len(header) > 0 && (header[0] == ' ' || header[0] == '\t') {
+		return ErrFolded
+	}
+	return nil
+}
 
 // A Divider splits a message that streams by into its header, which it keeps,
 // and its body, which it passes on.

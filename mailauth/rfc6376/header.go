@@ -40,10 +40,11 @@ func fieldLength(h []byte) int {
 // Name returns the name of a field in lower case, "" if it is no field.
 func (f Field) Name() string {
 	name, _, ok := bytes.Cut(f, []byte{':'})
-	if !ok {
+	name = bytes.TrimRight(name, " \t")
+	if !ok || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
 	}
-	return strings.ToLower(string(bytes.TrimRight(name, " \t")))
+	return strings.ToLower(string(name))
 }
 
 // Value returns what follows the colon, folded as it is, without the last

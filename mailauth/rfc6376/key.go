@@ -14,6 +14,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -67,11 +68,11 @@ func KeyName(domain, selector string) (name, ascii string, err error) {
 
 // toASCII also reads the U-labels of RFC 8616.
 func toASCII(name string) (string, error) {
-	if len(name) > maxName {
+	if len(name) > maxName || !utf8.ValidString(name) { // idna lets it pass
 		return "", errName
 	}
 	for i := range len(name) {
-		if name[i] >= 0x80 {
+		if name[i] >= utf8.RuneSelf {
 			ascii, err := idna.Lookup.ToASCII(name)
 			if err != nil {
 				return "", errName
