@@ -125,7 +125,10 @@ func TestSubmitOutside(t *testing.T) {
 func TestForward(t *testing.T) {
 	h := newHouse(t)
 	h.openOutside()
-	h.must(h.anna.Update(func(p *store.Profile) error { p.Forward = []mail.Path{"anna@outside.test", "otto@example.test"}; return nil }))
+	h.must(h.anna.Update(func(p *store.Profile) error {
+		p.Forward = []mail.Path{"anna@outside.test", "otto@example.test"}
+		return nil
+	}))
 	h.alias("away@example.test", "x@outside.test")
 	_, _, err := h.send(letter, "anna@example.test", "away@example.test")
 	h.must(err)
