@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -313,6 +314,7 @@ func TestWithoutEDNS(t *testing.T) {
 
 // TestOverTheWire asks a real server over real sockets.
 func TestOverTheWire(t *testing.T) {
+	var mu sync.Mutex
 	var ids []uint16
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
@@ -323,7 +325,9 @@ func TestOverTheWire(t *testing.T) {
 		if opt == nil || !opt.Do() || opt.UDPSize() != udpSize || !q.AuthenticatedData || !q.RecursionDesired {
 			t.Errorf("query: %v", q)
 		}
+		mu.Lock()
 		ids = append(ids, q.Id)
+		mu.Unlock()
 		m.Answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeTXT, Class: 1, Ttl: 60},
 			Txt: []string{strings.Repeat("x", 250), strings.Repeat("y", 250), strings.Repeat("z", 250)}}}
 		wire := pack(m)
@@ -359,10 +363,16 @@ func TestOverTheWire(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, a, err)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
+	guessed := 0
 	for i := 1; i < len(ids); i++ {
 		if d := ids[i] - ids[i-1]; d == 0 || d == 1 {
-			t.Errorf("ids can be guessed: %d after %d", ids[i], ids[i-1])
+			guessed++
 		}
+	}
+	if len(ids) < 5 || guessed > 2 {
+		t.Errorf("ids can be guessed: %d", ids)
 	}
 	// Nothing listens there: known at once.
 	start := time.Now()
