@@ -23,6 +23,7 @@ const (
 	udpSize   = 1232 // that we ask for: no fragments, which could be forged (DNS flag day 2020)
 	udpBuffer = 4096 // that we can take
 	maxStrays = 100  // datagrams in one try that are no answer to us
+	maxAsking = 128  // questions at the same time, each with a socket: half of what 256 files allow
 )
 
 var (
@@ -39,6 +40,13 @@ var (
 // is another thing if none is running.
 func (r *Resolver) exchange(ctx context.Context, q question) reply {
 	last := reply{name: q.name, ttl: silentFor, err: temporary("no name server", q, "", false)}
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		last.err = temporary("too many questions at once", q, "", true)
+		return last
+	}
 	held := false
 	list := r.servers.order()
 	for round := range rounds {

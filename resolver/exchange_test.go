@@ -122,13 +122,14 @@ func TestServersInTurn(t *testing.T) {
 
 func TestASilentServerIsAskedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		alive := atomic.Bool{}
-		r := New(Options{Dial: network{routerB: says(), routerA: func(p string, q []byte) [][]byte {
+		alive := new(atomic.Bool)
+		n := network{routerB: says(), routerA: func(p string, q []byte) [][]byte {
 			if !alive.Load() {
 				return nil
 			}
 			return says()(p, q)
-		}}.dial})
+		}}
+		r := New(Options{Dial: n.dial})
 		r.servers.fixed = "these"
 		r.servers.set([]string{routerA, routerB}, "53")
 		took := func(name string) time.Duration {
@@ -139,6 +140,15 @@ func TestASilentServerIsAskedLast(t *testing.T) {
 		if a, b := took("a.test"), took("b.test"); a != oneTry || b != 0 {
 			t.Errorf("took %v, then %v", a, b)
 		}
+		// The other fails: the silent one is asked after all, and is back.
+		alive.Store(true)
+		n[routerB] = says("SERVFAIL")
+		if took("d.test") != 0 || r.servers.order()[0].addr != routerA {
+			t.Error("not asked first again, though it has answered")
+		}
+		n[routerB] = says()
+		alive.Store(false)
+		took("e.test")
 		time.Sleep(restFor + time.Second)
 		alive.Store(true)
 		if took("c.test") != 0 || r.servers.order()[0].addr != routerA {
@@ -177,6 +187,32 @@ func TestTimeIsBounded(t *testing.T) {
 			t.Errorf("cancelled: %v", err)
 		}
 		time.Sleep(allTries) // what is under way ends
+	})
+}
+
+func TestQuestionsAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		r := asks(func(p string, q []byte) [][]byte {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n) // nearly: they come one after the other
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return says("NXDOMAIN")(p, q)
+		})
+		var wg sync.WaitGroup
+		for i := range 3 * maxAsking {
+			wg.Go(func() {
+				if _, err := r.TXT(t.Context(), fmt.Sprintf("a%d.test", i)); outcome(err) != "no name" {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if most.Load() > maxAsking || most.Load() < maxAsking/2 {
+			t.Errorf("%d at once", most.Load())
+		}
 	})
 }
 

@@ -64,11 +64,12 @@ type Resolver struct {
 	servers *servers
 	cache   *cache
 	flights singleflight.Group
+	asking  chan struct{} // holds one for each question that is out
 }
 
 // New returns a Resolver. It opens nothing before it is asked something.
 func New(o Options) *Resolver {
-	r := &Resolver{dial: o.Dial, log: o.Log}
+	r := &Resolver{dial: o.Dial, log: o.Log, asking: make(chan struct{}, maxAsking)}
 	if r.dial == nil {
 		r.dial = (&net.Dialer{}).DialContext
 	}

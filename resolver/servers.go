@@ -102,14 +102,18 @@ func (s *servers) load() {
 	}
 }
 
+// set takes the servers. One on this machine is trusted, as libc does, with an
+// exception: Docker's only looks as if it were, and passes on an AD bit that has
+// come from anywhere.
 func (s *servers) set(addrs []string, port string) {
+	docker := netip.AddrFrom4([4]byte{127, 0, 0, 11})
 	s.list, s.resting = nil, map[string]time.Time{}
 	for _, addr := range addrs[:min(len(addrs), maxServers)] {
 		sv := server{addr: addr, trusted: s.trust}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			sv.addr = net.JoinHostPort(addr, port)
 		}
-		if ap, err := netip.ParseAddrPort(sv.addr); err == nil && ap.Addr().Unmap().IsLoopback() {
+		if ap, err := netip.ParseAddrPort(sv.addr); err == nil && ap.Addr().Unmap().IsLoopback() && ap.Addr() != docker {
 			sv.trusted = true
 		}
 		s.list = append(s.list, sv)
