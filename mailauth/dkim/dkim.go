@@ -11,26 +11,22 @@
 package dkim
 
 import (
-	"bytes"
 	"context"
-	"crypto"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net"
+	"hash"
 	"time"
 
 	"homemail/mail"
+	"homemail/mailauth/rfc6376"
 )
 
 // What a message may ask of us.
 const (
-	maxSignatures = 8         // each costs a lookup and a public key operation
-	maxHeader     = 256 << 10 // as for every other reader of headers here
-	maxFields     = 1000
+	maxSignatures = 8    // each costs a lookup and a public key operation
+	maxFields     = 1000 // as many as any header may have here
 )
 
 // maxAhead is how far in the future t= may lie: clocks of senders differ by
@@ -53,26 +49,25 @@ type Options struct {
 type Verifier struct {
 	o      Options
 	ctx    context.Context
-	fields []field
+	fields []rfc6376.Field
 	sigs   []*signature
-	body   [2]*body // by canonicalization; nil if nobody asks for it
-	excess bool     // there are more signatures than we look at
-	long   bool     // the header is longer than we look at
+	bodies map[bool]*body // by whether they are relaxed
+	excess bool           // there are more signatures than we look at
 }
 
 // NewVerifier returns a Verifier. Lookups end when ctx does.
 func NewVerifier(ctx context.Context, o Options) *Verifier {
-	return &Verifier{o: o, ctx: ctx}
+	return &Verifier{o: o, ctx: ctx, bodies: make(map[bool]*body)}
 }
 
 // SetHeader takes the header, with or without its blank line, finds the
 // signatures and starts to look up their keys. It is called once; whole says
 // that the header was not cut off. The Verifier keeps a reference to it.
 func (v *Verifier) SetHeader(header []byte, whole bool) {
-	v.fields, v.long = splitFields(header)
-	v.long = v.long || !whole
-	for _, f := range v.fields {
-		if f.name != "dkim-signature" {
+	v.fields = rfc6376.Fields(header)
+	long := !whole || len(v.fields) > maxFields || len(header) > rfc6376.MaxHeader
+	for _, f := range v.fields[:min(len(v.fields), maxFields)] {
+		if f.Name() != "dkim-signature" {
 			continue
 		}
 		if len(v.sigs) == maxSignatures {
@@ -84,7 +79,7 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 		if s.err == nil {
 			s.err = s.checkTime(v.o.Now)
 		}
-		if s.err == nil && v.long {
+		if s.err == nil && long {
 			s.err = permanent("the header is too long to verify")
 		}
 		if s.err == nil {
@@ -97,20 +92,20 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 // Signatures with equal demands share a hash.
 func (v *Verifier) prepare(s *signature) {
 	s.key = make(chan keyAnswer, 1)
-	go func() { s.key <- lookupKey(v.ctx, v.o.LookupTXT, s.selector+"._domainkey."+s.domain) }()
-	b := &v.body[s.bodyCanon]
-	if *b == nil {
-		*b = newBody(s.bodyCanon)
+	go func() { s.key <- lookupKey(v.ctx, v.o.LookupTXT, s.keyName) }()
+	b := v.bodies[s.relaxedBody]
+	if b == nil {
+		b = new(body)
+		b.canonical = rfc6376.NewBody(b, s.relaxedBody)
+		v.bodies[s.relaxedBody] = b
 	}
-	s.bodyHash = (*b).hash(s.length)
+	s.body = b.hash(s.length)
 }
 
 // Write takes the next bytes of the body. It never fails.
 func (v *Verifier) Write(p []byte) (int, error) {
-	for _, b := range v.body {
-		if b != nil {
-			b.Write(p)
-		}
+	for _, b := range v.bodies {
+		b.canonical.Write(p) // to a hash, which never fails
 	}
 	return len(p), nil
 }
@@ -119,10 +114,8 @@ func (v *Verifier) Write(p []byte) (int, error) {
 // in the header's order, and one more if there were more than we look at. Keys
 // that have not come when ctx ends are temporary errors.
 func (v *Verifier) Results(ctx context.Context) []mail.Signature {
-	for _, b := range v.body {
-		if b != nil {
-			b.Close()
-		}
+	for _, b := range v.bodies {
+		b.canonical.Close()
 	}
 	var list []mail.Signature
 	for _, s := range v.sigs {
@@ -158,12 +151,15 @@ func (v *Verifier) verify(ctx context.Context, s *signature) (partial bool, err 
 		return false, answer.err
 	}
 	key := answer.key
-	if err := key.allows(s); err != nil {
-		return false, err
+	if key.strict && s.identity != s.domain {
+		return false, permanent("the key is not for domains below d=")
 	}
 	partial, err = s.checkBody()
 	if err == nil {
-		err = key.verify(s, v.headerHash(s))
+		digest := rfc6376.Digest(rfc6376.Select(v.fields, s.headers), s.field, s.relaxedHeader)
+		if wrong := key.public.Verify(s.algorithm, digest, s.value); wrong != nil {
+			err = &failure{mail.ResultFail, wrong.Error()}
+		}
 	}
 	if err != nil && key.testing { // RFC 6376 §3.6.1: no worse than unsigned
 		return partial, &failure{mail.ResultNeutral, "the domain is testing: " + err.Error()}
@@ -173,56 +169,53 @@ func (v *Verifier) verify(ctx context.Context, s *signature) (partial bool, err 
 
 // checkBody compares the body with bh=.
 func (s *signature) checkBody() (partial bool, err error) {
-	h := s.bodyHash
+	h := s.body
 	if h.limit > h.total { // RFC 6376 §3.5
 		return false, permanent("l= is longer than the body")
 	}
-	if subtle.ConstantTimeCompare(h.sum(), s.bodyDigest) != 1 {
+	if subtle.ConstantTimeCompare(h.h.Sum(nil), s.bodyDigest) != 1 {
 		return false, &failure{mail.ResultFail, "the body was changed"}
 	}
 	return h.limit >= 0 && h.limit < h.total, nil
 }
 
-// headerHash is the hash of RFC 6376 §3.7: of each field that is named, the
-// last that was not taken yet, and of the signature itself without b=.
-func (v *Verifier) headerHash(s *signature) []byte {
-	h := sha256.New()
-	var buf bytes.Buffer
-	left := make(map[string]int, len(s.headers)) // fields of that name from the top that were not taken
-	for _, name := range s.headers {
-		n, seen := left[name]
-		if !seen {
-			n = len(v.fields)
-		}
-		for n--; n >= 0 && v.fields[n].name != name; n-- {
-		}
-		left[name] = max(n, 0)
-		if n < 0 {
-			continue // RFC 6376 §3.5: a field that is not there is signed as such
-		}
-		buf.Reset()
-		canonicalField(&buf, s.headerCanon, v.fields[n].raw)
-		h.Write(buf.Bytes())
-	}
-	buf.Reset()
-	canonicalField(&buf, s.headerCanon, s.unsigned)
-	h.Write(bytes.TrimSuffix(buf.Bytes(), crlf))
-	return h.Sum(nil)
+// A body hashes a body in one canonical form, up to each limit that is asked
+// for.
+type body struct {
+	canonical *rfc6376.Body
+	hashes    []*bodyHash
 }
 
-// verify checks b= against the hash of the header.
-func (k *key) verify(s *signature, digest []byte) error {
-	ok := false
-	switch pub := k.public.(type) {
-	case *rsa.PublicKey:
-		ok = rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest, s.value) == nil
-	case ed25519.PublicKey:
-		ok = ed25519.Verify(pub, digest, s.value) // RFC 8463 §3
+// A bodyHash is the hash of a canonical body up to a limit.
+type bodyHash struct {
+	h     hash.Hash
+	limit int64 // l=; -1 without
+	total int64 // bytes seen
+}
+
+// hash returns the hash with that limit.
+func (b *body) hash(limit int64) *bodyHash {
+	for _, h := range b.hashes {
+		if h.limit == limit {
+			return h
+		}
 	}
-	if !ok {
-		return &failure{mail.ResultFail, "the signature does not fit the header"}
+	h := &bodyHash{h: sha256.New(), limit: limit}
+	b.hashes = append(b.hashes, h)
+	return h
+}
+
+// Write takes bytes of the canonical form.
+func (b *body) Write(p []byte) (int, error) {
+	for _, h := range b.hashes {
+		take := int64(len(p))
+		if h.limit >= 0 {
+			take = min(take, max(0, h.limit-h.total))
+		}
+		h.h.Write(p[:take])
+		h.total += int64(len(p))
 	}
-	return nil
+	return len(p), nil
 }
 
 // A failure is why a signature does not pass, and how that is called.
@@ -244,13 +237,4 @@ func resultOf(err error) (mail.Result, string) {
 		return f.result, f.reason
 	}
 	return mail.ResultTempError, err.Error() // we do not know it: it costs time, never mail
-}
-
-// lookupError tells a name without records from a lookup that failed.
-func lookupError(err error) error {
-	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
-		return permanent("there is no key")
-	}
-	return &failure{mail.ResultTempError, "the key could not be looked up"}
 }

@@ -8,84 +8,75 @@ import (
 	"strings"
 	"time"
 
-	"homemail/mail"
+	"homemail/mailauth/rfc6376"
 )
 
 // What one signature may ask of us.
 const (
 	maxSigned = 50  // names in h=: each is searched for, hashed and may be long
 	maxValue  = 512 // bytes of b=: RSA with 4096 bits
-	maxName   = 253 // RFC 1035 §2.3.4, as text
-	maxLabel  = 63
-	startSize = 8 // what RFC 6008 §3 asks for
+	startSize = 8   // what RFC 6008 §3 asks for
 )
 
 // A signature is a DKIM-Signature field, RFC 6376 §3.5.
 type signature struct {
+	field     rfc6376.Field
 	err       error // why it cannot be verified
 	domain    string
 	selector  string
 	algorithm string
 	start     string // of b=
 	identity  string // the domain of i=
+	keyName   string
 
-	headers                []string // h=, lower case
-	headerCanon, bodyCanon canon
-	length                 int64 // l=; -1 without
-	signed, expires        int64 // t= and x=, in seconds; -1 without
-	bodyDigest, value      []byte
-	unsigned               []byte // the field with the value of b= taken out
+	headers                    []string // h=
+	relaxedHeader, relaxedBody bool
+	length                     int64 // l=; -1 without
+	signed, expires            int64 // t= and x=, in seconds; -1 without
+	bodyDigest                 []byte
+	value                      string // b=
 
-	key      chan keyAnswer
-	bodyHash *bodyHash
+	key  chan keyAnswer
+	body *bodyHash
 }
+
+// tags are a tag-list.
+type tags map[string]string
+
+func (t tags) has(name string) bool { _, ok := t[name]; return ok }
 
 // parseSignature reads what it can: a log with d= and s= is of use even if
 // something else is wrong.
-func parseSignature(f field) *signature {
-	s := &signature{length: -1, signed: -1, expires: -1}
-	value := f.value()
-	list, err := parseTags(value)
+func parseSignature(f rfc6376.Field) *signature {
+	s := &signature{field: f, length: -1, signed: -1, expires: -1}
+	list, err := rfc6376.ParseTags(f.Value())
 	if err != nil {
 		s.err = permanent(err.Error())
 		return s
 	}
-	s.algorithm = printable(strings.ToLower(list.get("a")))
-	b := withoutSpace(list.get("b"))
-	s.start = printable(b[:min(startSize, len(b))])
-	if d, ok := domainName(list.get("d")); ok {
-		s.domain = d
-	}
-	if sel, ok := domainName(list.get("s")); ok {
-		s.selector = sel
+	s.algorithm = printable(strings.ToLower(list["a"]))
+	s.value = rfc6376.Squeeze(list["b"])
+	s.start = printable(s.value[:min(startSize, len(s.value))])
+	if name, domain, err := rfc6376.KeyName(list["d"], list["s"]); err == nil {
+		s.keyName, s.domain = name, domain
+		s.selector = strings.TrimSuffix(name, "._domainkey."+domain)
 	}
 	s.err = s.read(list)
-	if s.err != nil {
-		return s
-	}
-	at := len(f.raw) - len(value)
-	for _, t := range list {
-		if t.name == "b" {
-			s.unsigned = slices.Concat(f.raw[:at+t.start], f.raw[at+t.end:])
-		}
-	}
 	return s
 }
 
 // read checks the tags as RFC 6376 §6.1.1 says.
 func (s *signature) read(list tags) error {
 	for _, name := range []string{"v", "a", "b", "bh", "d", "h", "s"} {
-		if !list.has(name) {
+		if !list.has(name) || list[name] == "" {
 			return permanent("tag " + name + "= is missing")
 		}
 	}
 	switch {
-	case list.get("v") != "1":
+	case list["v"] != "1":
 		return permanent("not version 1")
-	case s.domain == "" || !strings.Contains(s.domain, "."):
-		return permanent("d= is not a domain")
-	case s.selector == "" || len(s.selector)+len("._domainkey.")+len(s.domain) > maxName:
-		return permanent("s= is not a selector")
+	case s.keyName == "" || !strings.Contains(s.domain, "."):
+		return permanent("d= and s= are not the name of a key")
 	case s.algorithm == "rsa-sha1":
 		return permanent("rsa-sha1 proves nothing any more") // RFC 8301 §3.1
 	case s.algorithm != "rsa-sha256" && s.algorithm != "ed25519-sha256":
@@ -96,7 +87,7 @@ func (s *signature) read(list tags) error {
 			return err
 		}
 	}
-	if q := list.get("q"); list.has("q") && !slices.Contains(splitList(strings.ToLower(q)), "dns/txt") {
+	if q := list["q"]; list.has("q") && !slices.Contains(rfc6376.SplitList(strings.ToLower(q)), "dns/txt") {
 		return permanent("q= is not known")
 	}
 	return nil
@@ -108,10 +99,10 @@ func (s *signature) readIdentity(list tags) error {
 	if !list.has("i") {
 		return nil
 	}
-	i := list.get("i")
+	i := list["i"]
 	at := strings.LastIndexByte(i, '@')
-	d, ok := domainName(i[at+1:])
-	if at < 0 || !ok || d != s.domain && !strings.HasSuffix(d, "."+s.domain) {
+	_, d, err := rfc6376.KeyName(i[at+1:], "x")
+	if at < 0 || err != nil || d != s.domain && !strings.HasSuffix(d, "."+s.domain) {
 		return permanent("i= is not within d=")
 	}
 	s.identity = d
@@ -119,11 +110,11 @@ func (s *signature) readIdentity(list tags) error {
 }
 
 func (s *signature) readHeaders(list tags) error {
-	s.headers = splitList(strings.ToLower(list.get("h")))
+	s.headers = rfc6376.SplitList(strings.ToLower(list["h"]))
 	switch {
 	case len(s.headers) > maxSigned:
 		return permanent("h= names more than " + strconv.Itoa(maxSigned) + " fields")
-	case slices.ContainsFunc(s.headers, func(name string) bool { return !isFieldName([]byte(name)) }):
+	case slices.ContainsFunc(s.headers, func(name string) bool { return name == "" || strings.ContainsAny(name, " \t\r\n") }):
 		return permanent("h= is not a list of names")
 	case !slices.Contains(s.headers, "from"):
 		return permanent("From is not signed")
@@ -132,11 +123,12 @@ func (s *signature) readHeaders(list tags) error {
 }
 
 func (s *signature) readCanon(list tags) error {
-	header, body, _ := strings.Cut(withoutSpace(strings.ToLower(list.get("c"))), "/")
-	var ok, ok2 bool
-	s.headerCanon, ok = canonOf(header)
-	s.bodyCanon, ok2 = canonOf(body)
-	if !ok || !ok2 {
+	if !list.has("c") {
+		return nil // simple, both
+	}
+	var ok bool
+	s.relaxedHeader, s.relaxedBody, ok = rfc6376.Canonical(strings.ToLower(list["c"]))
+	if !ok {
 		return permanent("c= is not known")
 	}
 	return nil
@@ -151,7 +143,7 @@ func (s *signature) readNumbers(list tags) error {
 		if !list.has(n.name) {
 			continue
 		}
-		v := list.get(n.name)
+		v := list[n.name]
 		if v == "" || len(v) > n.digits || strings.Trim(v, "0123456789") != "" {
 			return permanent(n.name + "= is not a number")
 		}
@@ -164,13 +156,14 @@ func (s *signature) readNumbers(list tags) error {
 }
 
 func (s *signature) readDigests(list tags) error {
-	var err error
-	s.bodyDigest, err = decodeBase64(list.get("bh"), sha256.Size)
-	if err != nil || len(s.bodyDigest) != sha256.Size {
+	bh := rfc6376.Squeeze(list["bh"])
+	if len(bh) == base64.StdEncoding.EncodedLen(sha256.Size) {
+		s.bodyDigest, _ = base64.StdEncoding.DecodeString(bh)
+	}
+	if len(s.bodyDigest) != sha256.Size {
 		return permanent("bh= is not a hash")
 	}
-	s.value, err = decodeBase64(list.get("b"), maxValue)
-	if err != nil || len(s.value) == 0 {
+	if _, err := base64.StdEncoding.DecodeString(s.value); err != nil || len(s.value) > base64.StdEncoding.EncodedLen(maxValue) {
 		return permanent("b= is not a signature")
 	}
 	return nil
@@ -190,37 +183,6 @@ func (s *signature) checkTime(now func() time.Time) error {
 	}
 	return nil
 }
-
-// decodeBase64 decodes at most so many bytes.
-func decodeBase64(s string, most int) ([]byte, error) {
-	s = withoutSpace(s)
-	if len(s) > base64.StdEncoding.EncodedLen(most) {
-		return nil, base64.CorruptInputError(len(s))
-	}
-	return base64.StdEncoding.DecodeString(s)
-}
-
-// domainName returns a domain in A-labels and lower case. RFC 8616 §5 lets d=
-// and s= have U-labels.
-func domainName(s string) (string, bool) {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			p, err := mail.ParsePath("x@" + s)
-			return p.Domain(), err == nil
-		}
-	}
-	if len(s) > maxName {
-		return "", false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > maxLabel || strings.Trim(label, nameChars) != "" {
-			return "", false
-		}
-	}
-	return strings.ToLower(s), true
-}
-
-const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // printable keeps what may go into a log or a field.
 func printable(s string) string {
