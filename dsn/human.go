@@ -1,0 +1,165 @@
+package dsn
+
+import (
+	"bytes"
+	"encoding/base64"
+	"mime/quotedprintable"
+	"strconv"
+	"strings"
+
+	"homemail/mail"
+)
+
+const (
+	maxSaid     = 20  // lines of a reply that are shown
+	maxSaidLine = 500 // bytes of each
+	maxSubject  = 200 // bytes of the original's subject
+)
+
+// human is the part for people, RFC 3464 §1: first what happened, then why, then
+// what to do, and only then the words of servers.
+func (r *Report) human(whole bool) part {
+	c := catalogFor(r.Language)
+	t := &text{}
+	told := r.Recipients[:min(len(r.Recipients), maxTold)]
+	if len(r.Recipients) > 1 {
+		t.paragraph(count(c.Many[r.Kind], len(r.Recipients)))
+	}
+	for _, rc := range told {
+		r.tell(t, c, rc)
+	}
+	if more := len(r.Recipients) - len(told); more > 0 {
+		t.paragraph(count(c.More, more))
+	}
+	about := c.About0
+	subject := clean(r.Subject, maxSubject)
+	if subject != "" {
+		about = c.About
+	}
+	if !r.Arrived.IsZero() {
+		t.paragraph(strings.NewReplacer("{subject}", subject, "{time}", r.Arrived.In(r.Now.Location()).Format(c.Time)).Replace(about))
+	}
+	attached := c.Header
+	if whole {
+		attached = c.Whole
+	}
+	t.paragraph(sentences(strings.ReplaceAll(c.Footer, "{host}", r.Host), attached))
+	return encodeText(t.String(), language(r.Language))
+}
+
+// tell writes the paragraphs about one recipient.
+func (r *Report) tell(t *text, c *catalog, rc Recipient) {
+	o := rc.Outcome
+	switch {
+	case r.Kind == Failure:
+		o.Fate = mail.Permanent // whatever the last try was: there is no other
+	case r.Kind == Delay:
+		o.Fate = mail.Temporary
+	}
+	what, why, todo := Words(r.Language, o, rc.Path)
+	if r.Kind == Success {
+		if rc.Expanded {
+			what = filler(rc.Path)(c.Expanded)
+		} else if o.Fate != mail.Relayed {
+			what = filler(rc.Path)(c.Delivered)
+		}
+		t.paragraph(what)
+		return
+	}
+	t.paragraph(sentences(what, why))
+	gaveUp := ""
+	if r.Kind == Failure && (rc.Outcome.Fate == mail.Temporary || o.Cause == mail.CauseExpired) && rc.Tries > 1 && !rc.LastTry.IsZero() {
+		gaveUp = strings.ReplaceAll(count(c.GaveUp, rc.Tries), "{time}", rc.LastTry.In(r.Now.Location()).Format(c.Time))
+	}
+	if r.Kind == Delay && !rc.WillRetryUntil.IsZero() {
+		todo = sentences(todo, strings.ReplaceAll(c.Until, "{time}", rc.WillRetryUntil.In(r.Now.Location()).Format(c.Time)))
+	}
+	t.paragraph(sentences(gaveUp, todo))
+	if o.Reply.Code != 0 {
+		remote := clean(o.Remote, 300)
+		if remote == "" {
+			remote = clean(rc.Path.Domain(), 300)
+		}
+		t.paragraph(strings.ReplaceAll(c.Said, "{remote}", remote))
+		t.quote(o.Reply.String())
+	}
+}
+
+func count(s string, n int) string { return strings.ReplaceAll(s, "{n}", strconv.Itoa(n)) }
+
+// sentences puts sentences after each other; Japanese ones need no space.
+func sentences(a, b string) string {
+	if a == "" || b == "" || strings.HasSuffix(a, "。") {
+		return a + b
+	}
+	return a + " " + b
+}
+
+// A text is plain text with lines that end in \n.
+type text struct{ strings.Builder }
+
+// paragraph writes a paragraph and the line after it. Lines are broken at
+// spaces, so Japanese is left to whoever shows it.
+func (t *text) paragraph(s string) {
+	const width = 72
+	if s == "" {
+		return
+	}
+	n := 0
+	for word := range strings.FieldsSeq(s) {
+		switch {
+		case n > 0 && n+1+len([]rune(word)) > width:
+			t.WriteByte('\n')
+			n = 0
+		case n > 0:
+			t.WriteByte(' ')
+			n++
+		}
+		t.WriteString(word)
+		n += len([]rune(word))
+	}
+	t.WriteString("\n\n")
+}
+
+// quote writes somebody else's words as they are, set apart.
+func (t *text) quote(s string) {
+	lines := strings.Split(s, "\n")
+	for _, line := range lines[:min(len(lines), maxSaid)] {
+		if line = clean(line, maxSaidLine); line != "" {
+			t.WriteString("    " + line + "\n")
+		}
+	}
+	t.WriteByte('\n')
+}
+
+// encodeText makes a part of a text, RFC 2045 §6: the encoding that leaves most
+// of it readable.
+func encodeText(s, lang string) part {
+	p := part{contentType: "text/plain; charset=utf-8", language: lang}
+	var b bytes.Buffer
+	foreign := 0
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			foreign++
+		}
+	}
+	switch {
+	case foreign == 0:
+		b.WriteString(strings.ReplaceAll(s, "\n", "\r\n"))
+	case foreign < len(s)/6:
+		p.encoding = "quoted-printable"
+		w := quotedprintable.NewWriter(&b)
+		w.Write([]byte(s)) // a Buffer takes everything
+		w.Close()
+	default:
+		p.encoding = "base64"
+		encoded := base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(s, "\n", "\r\n")))
+		for len(encoded) > foldAt {
+			b.WriteString(encoded[:foldAt] + "\r\n")
+			encoded = encoded[foldAt:]
+		}
+		b.WriteString(encoded + "\r\n")
+	}
+	p.body = b.Bytes()
+	return p
+}
