@@ -1,0 +1,464 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
+
+	"homemail/mail"
+)
+
+// fullEvery is how often all messages of a mailbox are listed during a visit,
+// and not only those that are new: to forget notes, to delete what is due.
+const fullEvery = 6 * time.Hour
+
+var errNoFolder = errors.New("the mailbox cannot be opened")
+
+// An imapConn is a connection to an IMAP server that knows us.
+type imapConn struct {
+	w    *wire
+	c    *imapclient.Client
+	o    Options
+	stop func()
+	caps imap.CapSet
+	news chan struct{} // the server told of a new message
+}
+
+// dialIMAP connects and signs in.
+func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*imapConn, error) {
+	w, stop, err := b.dial(ctx, a, helloIMAP)
+	if err != nil {
+		return nil, err
+	}
+	i := &imapConn{w: w, o: b.o, stop: stop, news: make(chan struct{}, 1)}
+	conn := net.Conn(w)
+	if a.TLS != Implicit { // the greeting came before TLS; it is not believed
+		conn = greeted{w, io.MultiReader(strings.NewReader("* OK TLS\r\n"), w)}
+	}
+	i.c = imapclient.New(conn, &imapclient.Options{
+		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: func(d *imapclient.UnilateralDataMailbox) {
+			if d.NumMessages == nil {
+				return
+			}
+			select {
+			case i.news <- struct{}{}:
+			default: // already told
+			}
+		}},
+	})
+	if err := i.signIn(a, password); err != nil {
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+// greeted is a connection whose greeting was read already.
+type greeted struct {
+	*wire
+	r io.Reader
+}
+
+func (g greeted) Read(p []byte) (int, error) { return g.r.Read(p) }
+
+// signIn gives name and password, by SASL where the server can (RFC 4616), so
+// that they may hold any characters.
+func (i *imapConn) signIn(a Account, password string) error {
+	if err := i.c.WaitGreeting(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	if i.c.State() != imap.ConnStateNotAuthenticated { // whose mail would it be?
+		return fmt.Errorf("%w: it greeted with PREAUTH", errProtocol)
+	}
+	i.w.allow()
+	caps := i.c.Caps()
+	var err error
+	switch {
+	case caps == nil:
+		return fmt.Errorf("%w: it does not tell its capabilities", errProtocol)
+	case caps.Has(imap.AuthCap(sasl.Plain)):
+		err = i.c.Authenticate(sasl.NewPlainClient("", a.User, password))
+	case caps.Has(imap.CapLoginDisabled):
+		return fmt.Errorf("%w: it takes no password at all", errRefused)
+	default:
+		err = i.c.Login(a.User, password).Wait()
+	}
+	if err != nil {
+		return signInError(err)
+	}
+	i.w.allow()
+	if i.caps = i.c.Caps(); i.caps == nil {
+		return fmt.Errorf("%w: it does not tell its capabilities", errProtocol)
+	}
+	return nil
+}
+
+// signInError tells a refused password from a server that has no time, RFC 5530.
+func signInError(err error) error {
+	var no *imap.Error
+	if !errors.As(err, &no) {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	switch no.Code {
+	case imap.ResponseCodeUnavailable, imap.ResponseCodeInUse, imap.ResponseCodeLimit, imap.ResponseCodeServerBug:
+		return fmt.Errorf("%w: %w", errBusy, err)
+	}
+	return fmt.Errorf("%w: %w", errRefused, err)
+}
+
+func (i *imapConn) close() {
+	i.stop() // first: the client waits for its reader
+	i.c.Close()
+}
+
+// logout says goodbye to a server that works.
+func (i *imapConn) logout() {
+	if i.c.State() != imap.ConnStateLogout {
+		i.c.Logout().Wait()
+	}
+	i.close()
+}
+
+// open selects a mailbox: to read only, unless messages are to be deleted.
+func (i *imapConn) open(name string, readOnly bool) (*imapBox, error) {
+	i.w.allow()
+	data, err := i.c.Select(name, &imap.SelectOptions{ReadOnly: readOnly}).Wait()
+	var no *imap.Error
+	if errors.As(err, &no) {
+		return nil, fmt.Errorf("%w: %s: %w", errNoFolder, name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	if data.UIDValidity == 0 {
+		return nil, fmt.Errorf("%w: no UIDVALIDITY", errNoUIDs)
+	}
+	return &imapBox{imapConn: i, validity: data.UIDValidity}, nil
+}
+
+// visitIMAP fetches all there is, and then what comes as it comes, until
+// something goes wrong.
+func (v *visitor) visitIMAP(ctx context.Context, password string) error {
+	i, err := v.b.dialIMAP(ctx, v.a, password)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	folders := v.a.folders()
+	transfers := make([]transfer, len(folders))
+	last := make([]imap.UID, len(folders)) // listed so far
+	var bx *imapBox
+	for {
+		var trouble error
+		for n := range folders {
+			t := &transfers[n]
+			t.v, t.f = v, folders[n]
+			if bx == nil || len(folders) > 1 {
+				if bx, err = i.open(t.f.there, v.a.KeepDays < 0); errors.Is(err, errNoFolder) && len(folders) > 1 {
+					trouble = err // the others are not to blame
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				bx.last = last[n]
+			}
+			if err := t.run(bx, t.again || time.Since(t.full) > fullEvery); err != nil {
+				return err
+			}
+			last[n] = bx.last
+		}
+		if len(folders) > 1 {
+			if bx, err = i.open(folders[0].there, v.a.KeepDays < 0); err != nil {
+				return err
+			}
+			bx.last = last[0]
+		}
+		v.healthy()
+		v.b.well(v.a, Listening)
+		if trouble != nil {
+			v.b.report(v.a.ID, func(s *Status) { s.Problem, s.Err = Explain(v.a, trouble), trouble.Error() })
+		}
+		if err := i.idle(ctx, v.knock); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits until the server tells of a message (RFC 2177) or it is time to
+// look again.
+func (i *imapConn) idle(ctx context.Context, knock <-chan struct{}) error {
+	i.w.allow()
+	if !i.caps.Has(imap.CapIdle) && !i.caps.Has(imap.CapIMAP4rev2) {
+		i.w.expect(i.o.Poll + i.o.Stall)
+		defer i.w.expect(i.o.Stall)
+		return i.pause(ctx, i.o.Poll, knock)
+	}
+	cmd, err := i.c.Idle()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	i.w.expect(i.o.Idle + i.o.Stall)
+	err = i.pause(ctx, i.o.Idle, knock)
+	i.w.expect(i.o.Stall)
+	if end := errors.Join(cmd.Close(), cmd.Wait()); end != nil && err == nil {
+		err = fmt.Errorf("%w: %w", errLost, end)
+	}
+	return err
+}
+
+// pause waits for news, for an owner who does not want to wait, or for a time.
+func (i *imapConn) pause(ctx context.Context, d time.Duration, knock <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-i.c.Closed():
+		return errLost
+	case <-i.news:
+	case <-knock:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// An imapBox is a selected mailbox.
+type imapBox struct {
+	*imapConn
+	validity uint32
+	last     imap.UID // the highest that was listed
+}
+
+func (x *imapBox) scope() string { return fmt.Sprintf("%08x", x.validity) }
+
+func uidKey(u imap.UID) string { return fmt.Sprintf("%08x", uint32(u)) }
+
+func uidSet(keys []string) (set imap.UIDSet) {
+	for _, k := range keys {
+		if n, err := strconv.ParseUint(k, 16, 32); err == nil {
+			set.AddNum(imap.UID(n))
+		}
+	}
+	return set
+}
+
+// list asks for UIDs by sequence number when all are wanted, as `n:*` would
+// always have an answer.
+func (x *imapBox) list(all bool, fn func(string) error) error {
+	var set imap.NumSet = imap.UIDSet{{Start: x.last + 1}}
+	if all {
+		x.w.allow()
+		if err := x.c.Noop().Wait(); err != nil {
+			return fmt.Errorf("%w: %w", errLost, err)
+		}
+		x.last = 0
+		m := x.c.Mailbox()
+		if m == nil {
+			return fmt.Errorf("%w: it closed the mailbox", errProtocol)
+		}
+		n := m.NumMessages
+		if n == 0 {
+			return nil
+		}
+		if n > listedMax {
+			return fmt.Errorf("%w: %d", errTooMany, n)
+		}
+		set = imap.SeqSet{{Start: 1, Stop: n}}
+	}
+	return x.each(set, &imap.FetchOptions{UID: true}, func(m *imapclient.FetchMessageData) error {
+		uid := imap.UID(0)
+		for it := m.Next(); it != nil; it = m.Next() {
+			if u, ok := it.(imapclient.FetchItemDataUID); ok {
+				uid = u.UID
+			}
+		}
+		if uid == 0 {
+			return nil
+		}
+		x.last = max(x.last, uid)
+		return fn(uidKey(uid))
+	})
+}
+
+// each does a FETCH and calls fn for each message of its answer. After an error
+// the connection is of no use: what is left of the answer is in the way.
+func (x *imapBox) each(set imap.NumSet, o *imap.FetchOptions, fn func(*imapclient.FetchMessageData) error) error {
+	x.w.allow()
+	cmd := x.c.Fetch(set, o)
+	for m := cmd.Next(); m != nil; m = cmd.Next() {
+		x.w.allow()
+		if err := fn(m); err != nil {
+			x.stop()
+			cmd.Close()
+			return err
+		}
+	}
+	err := cmd.Close()
+	var no *imap.Error
+	if errors.As(err, &no) { // some of the messages; the caller sees which
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return nil
+}
+
+// fetch asks what there is to know about the messages first: a body that is too
+// large is not asked for.
+func (x *imapBox) fetch(keys []string, file func(remote, io.Reader) error) error {
+	about := make(map[imap.UID]remote, len(keys))
+	o := &imap.FetchOptions{UID: true, Flags: true, InternalDate: true, RFC822Size: true}
+	err := x.each(uidSet(keys), o, func(m *imapclient.FetchMessageData) error {
+		uid, r := describe(m)
+		r.key = uidKey(uid)
+		about[uid] = r
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var set imap.UIDSet
+	for uid, r := range about {
+		if r.size <= x.o.MaxMessage {
+			set.AddNum(uid)
+		} else if err := file(r, nil); err != nil {
+			return err
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	o = &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}}
+	return x.each(set, o, func(m *imapclient.FetchMessageData) error { return x.body(m, about, file) })
+}
+
+// describe reads what a FETCH answer says about a message.
+func describe(m *imapclient.FetchMessageData) (uid imap.UID, r remote) {
+	for it := m.Next(); it != nil; it = m.Next() {
+		switch it := it.(type) {
+		case imapclient.FetchItemDataUID:
+			uid = it.UID
+		case imapclient.FetchItemDataFlags:
+			r.flags, r.keywords = flagsOf(it.Flags)
+		case imapclient.FetchItemDataInternalDate:
+			r.date = it.Time
+		case imapclient.FetchItemDataRFC822Size:
+			r.size = it.Size
+		}
+	}
+	return uid, r
+}
+
+// body hands on the message of a FETCH answer.
+func (x *imapBox) body(m *imapclient.FetchMessageData, about map[imap.UID]remote, file func(remote, io.Reader) error) error {
+	uid := imap.UID(0)
+	for it := m.Next(); it != nil; it = m.Next() {
+		switch it := it.(type) {
+		case imapclient.FetchItemDataUID:
+			uid = it.UID
+		case imapclient.FetchItemDataBodySection:
+			r, asked := about[uid]
+			if it.Literal == nil || !asked {
+				continue
+			}
+			delete(about, uid)
+			lied := it.Literal.Size() > x.o.MaxMessage
+			if lied {
+				r.size = it.Literal.Size()
+			}
+			if err := file(r, &whole{taken{it.Literal, x.w}, it.Literal.Size()}); err != nil {
+				return err
+			}
+			if lied {
+				return fmt.Errorf("%w, and was said to be small", errTooLarge)
+			}
+		}
+	}
+	return nil
+}
+
+// taken lets a server go on while its words are read.
+type taken struct {
+	r io.Reader
+	w *wire
+}
+
+func (t taken) Read(p []byte) (int, error) {
+	t.w.allow()
+	return t.r.Read(p)
+}
+
+// whole reads a literal, and notices when the connection ends within it: the
+// IMAP client reports that as the literal's end.
+type whole struct {
+	r    io.Reader
+	left int64
+}
+
+func (w *whole) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.left -= int64(n)
+	if err == io.EOF && w.left > 0 {
+		err = fmt.Errorf("%w: %d bytes of a message are missing", errLost, w.left)
+	}
+	return n, err
+}
+
+// remove marks messages as deleted, and where it can be said which (RFC 4315)
+// removes them for good. Else they wait, with their note, until somebody
+// expunges the mailbox: we do not delete what others have marked.
+func (x *imapBox) remove(keys []string) error {
+	set := uidSet(keys)
+	x.w.allow()
+	deleted := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}
+	if err := x.c.Store(set, deleted, nil).Close(); err != nil {
+		return fmt.Errorf("marking messages as deleted: %w", err)
+	}
+	if !x.caps.Has(imap.CapUIDPlus) && !x.caps.Has(imap.CapIMAP4rev2) {
+		return nil
+	}
+	x.w.allow()
+	if err := x.c.UIDExpunge(set).Close(); err != nil {
+		return fmt.Errorf("deleting messages: %w", err)
+	}
+	return nil
+}
+
+const (
+	keywordsMax = 30 // of a message; what mail programs set are some five
+	keywordMax  = 64 // characters of one
+)
+
+// flagsOf returns what is kept of a message's flags. \Deleted is not: whoever
+// set it has not said that the copy here is to go.
+func flagsOf(list []imap.Flag) (flags mail.Flags, words []string) {
+	for _, f := range list {
+		if known, ok := mail.ParseFlag(string(f)); ok {
+			flags |= known &^ mail.Deleted
+			continue
+		}
+		if len(words) < keywordsMax && isKeyword(string(f)) && !slices.Contains(words, string(f)) {
+			words = append(words, string(f))
+		}
+	}
+	return flags, words
+}
+
+// isKeyword reports whether s is a flag-keyword, RFC 3501 §9.
+func isKeyword(s string) bool {
+	return s != "" && len(s) <= keywordMax && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(){%*"\]`, r)
+	})
+}
