@@ -1,0 +1,82 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"homemail/mail"
+)
+
+// An Error says why a connection or a command came to nothing. It is never
+// permanent: what a server's reply to a transaction means is in the outcomes of
+// Send.
+type Error struct {
+	Cause mail.Cause
+	Reply mail.Reply // what the server said, if it said something
+	Doing string     // "waiting for the reply to MAIL"
+	Err   error
+	// Unsure says that the server may have taken the message over: to send it
+	// to another one would make a duplicate for sure.
+	Unsure bool
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Reply.Code != 0:
+		return fmt.Sprintf("%s: %s", e.Doing, e.Reply)
+	case e.Err != nil:
+		return fmt.Sprintf("%s: %v", e.Doing, e.Err)
+	}
+	return e.Doing
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Outcome returns what err means for the recipients. An error that is not of
+// this package is a fault of ours.
+func Outcome(err error) mail.Outcome {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Cause: mail.CauseOurs, Doing: "sending", Err: err}
+	}
+	o := mail.Outcome{Fate: mail.Temporary, Cause: e.Cause, Reply: e.Reply}
+	if o.Reply.Code == 0 {
+		o.Reply.Text = truncate(printable(e.Error()), maxWords)
+	}
+	return o
+}
+
+// unsure marks an error after which the server may have the message.
+func unsure(err error) error {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Reply.Code == 0 {
+		e.Unsure = true
+	}
+	return err
+}
+
+// refused makes an error of a reply.
+func refused(doing string, r reply) *Error {
+	return &Error{Cause: mail.CauseReply, Reply: r.mail(), Doing: doing}
+}
+
+// broken makes an error of a breach of the protocol.
+func broken(doing string, err error) *Error {
+	return &Error{Cause: mail.CauseBroken, Doing: doing, Err: err}
+}
+
+// failed makes an error of a failed read or write.
+func failed(doing string, err error) *Error {
+	e := &Error{Cause: mail.CauseLost, Doing: doing, Err: err}
+	switch {
+	case errors.As(err, new(*readError)), errors.Is(err, context.Canceled):
+		e.Cause = mail.CauseOurs
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		e.Cause = mail.CauseTimeout
+	case errors.Is(err, errReplyLine), errors.Is(err, errReplyLong), errors.Is(err, errReplyEnd),
+		errors.Is(err, errReplyForm), errors.Is(err, errReplyCodes), errors.Is(err, errOutOfTurn):
+		e.Cause = mail.CauseBroken
+	}
+	return e
+}
