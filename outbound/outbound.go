@@ -130,17 +130,9 @@ func (b *Book) Way(from, to mail.Path) error {
 // SetRoute says how mail for a domain leaves; "" stands for all that have no
 // route of their own, ".example.org" for what is below example.org.
 func (b *Book) SetRoute(domain string, r relay.Route) error {
-	domain = strings.ToLower(domain)
-	if domain != "" {
-		p, err := mail.ParsePath("x@" + strings.TrimPrefix(strings.TrimPrefix(domain, "*"), "."))
-		if err != nil {
-			return fmt.Errorf("%w: %q is not a domain", store.ErrInvalid, domain)
-		}
-		if name := p.Domain(); strings.HasPrefix(domain, ".") || strings.HasPrefix(domain, "*.") {
-			domain = "." + name
-		} else {
-			domain = name
-		}
+	path, err := pathOf(domain)
+	if err != nil {
+		return err
 	}
 	switch r.Way {
 	case relay.Off, relay.Direct:
@@ -156,12 +148,31 @@ func (b *Book) SetRoute(domain string, r relay.Route) error {
 	if err != nil {
 		return err
 	}
-	return b.put(routePath+domain, v)
+	return b.put(path, v)
+}
+
+// pathOf is where the route of a domain is kept.
+func pathOf(domain string) (string, error) {
+	if domain == "" {
+		return routePath, nil
+	}
+	name, below := strings.CutPrefix(strings.TrimPrefix(domain, "*"), ".")
+	p, err := mail.ParsePath("x@" + name)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q is not a domain", store.ErrInvalid, domain)
+	}
+	if below {
+		return routePath + "." + p.Domain(), nil
+	}
+	return routePath + p.Domain(), nil
 }
 
 // RemoveRoute lets a domain leave like all others.
 func (b *Book) RemoveRoute(domain string) error {
-	path := routePath + strings.ToLower(domain)
+	path, err := pathOf(domain)
+	if err != nil {
+		return err
+	}
 	if _, err := b.s.State(path); err != nil {
 		return fmt.Errorf("route of %s: %w", domain, store.ErrNotFound)
 	}
