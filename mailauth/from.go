@@ -174,16 +174,30 @@ func (r *fromReader) skipComment() {
 	r.bad = "From has an open comment"
 }
 
-// end adds the domain of an address that has been read.
+// end adds the domain of an address that has been read. An address that stands
+// in front of it as its name, without quotes, is one that readers may be shown:
+// its domain is asked too.
 func (r *fromReader) end() {
-	addr := bytes.TrimSpace(r.word)
-	if r.seen {
-		addr = bytes.TrimSpace(r.angle)
-	}
+	word, angle := bytes.TrimSpace(r.word), bytes.TrimSpace(r.angle)
 	if r.in {
 		r.bad = "From has an open angle bracket"
 	}
+	seen := r.seen
 	r.word, r.angle, r.in, r.seen = r.word[:0], r.angle[:0], false, false
+	if !seen {
+		r.add(word)
+		return
+	}
+	r.add(angle)
+	if at := bytes.LastIndexByte(word, '@'); at > 0 && r.bad == "" {
+		if _, ok := domainOf(string(word[at+1:])); ok && bytes.IndexByte(word[:at], '@') < 0 {
+			r.add(word)
+		}
+	}
+}
+
+// add adds the domain of an address.
+func (r *fromReader) add(addr []byte) {
 	at := bytes.LastIndexByte(addr, '@')
 	if at < 0 || r.bad != "" {
 		return // no address, or one of this host only: nobody's name is taken
