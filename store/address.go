@@ -107,9 +107,16 @@ func (s *Store) AddDomain(domain string) error {
 			return errors.Join(err, fmt.Errorf("domain %s: %w", domain, ErrExists))
 		}
 		t.put(key, nil)
+		t.tell(watchKey{mailbox: domainsMailbox})
 		return nil
 	})
 }
+
+// domainsMailbox stands for the list of domains among what can be watched.
+const domainsMailbox = 2
+
+// WatchDomains watches for new domains.
+func (s *Store) WatchDomains() *Watch { return s.watchers.add(watchKey{mailbox: domainsMailbox}) }
 
 // RemoveDomain ends that we take mail for a domain. ErrInvalid while an
 // address there is in use.
