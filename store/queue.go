@@ -67,6 +67,9 @@ func (it *Item) Structure() (*message.Structure, error) {
 type Attempt struct {
 	At time.Time `json:"at"`
 	mail.Outcome
+	// Untried says that it was not made: the Outcome is that of another message
+	// shortly before, which would have been this one's too.
+	Untried bool `json:"untried,omitempty"`
 }
 
 // attemptsMax is how many attempts are kept of a recipient: more than five
@@ -324,10 +327,15 @@ func (s *Store) QueueHeads() (list []Head, err error) {
 		for from != nil {
 			at := from
 			from = nil
-			err := r.scan([]byte{tDue}, at, func(key, v []byte) (bool, error) {
+			err := r.keys([]byte{tDue}, at, func(key []byte) (bool, error) {
+				v, err := r.get(key)
+				if err != nil && !errors.Is(err, ErrCorrupt) {
+					return false, err
+				}
 				domain, place, err := decodePlace(key, v)
 				if err != nil {
-					return false, err
+					s.log.Error("a place in the queue's schedule cannot be read", "err", err)
+					return true, nil // the domain's next one will do
 				}
 				list = append(list, Head{Domain: domain, Due: place.Due})
 				if h := parse(key).u64(); h < 1<<64-1 {
@@ -353,21 +361,29 @@ func (s *Store) QueueDue(domain string, after Place, n int) (list []Place, err e
 		from = append(after.key(domain), 0)
 	}
 	err = s.view(func(r reader) error {
-		return r.scan(append(k(tDue), h[:]...), from, func(key, v []byte) (bool, error) {
-			_, place, err := decodePlace(key, v)
-			if err == nil {
+		return r.keys(append(k(tDue), h[:]...), from, func(key []byte) (bool, error) {
+			v, err := r.get(key)
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				return false, err
+			}
+			if _, place, _ := decodePlace(key, v); place.Item != 0 { // the key says enough if the rest is damaged
 				list = append(list, place)
 			}
-			return len(list) < n, err
+			return len(list) < n, nil
 		})
 	})
 	return list, err
 }
 
-// SetAside takes a place out of the schedule: what it leads to cannot be read,
-// or does not wait any more. One damaged row must not hold up what comes after.
+// SetAside takes a place out of the schedule if what it leads to cannot be
+// read, or does not wait any more: it must not hold up what comes after.
 func (s *Store) SetAside(domain string, p Place) error {
 	return s.update(toShrink, func(t *tx) error {
+		_, itemErr := getItem(t, p.Item)
+		r, err := getRecipient(t, p.Item, p.N)
+		if itemErr == nil && err == nil && r.State == Queued && r.Hold == "" && bytes.Equal(dueKey(r), p.key(domain)) {
+			return nil // it is in order after all
+		}
 		t.del(p.key(domain))
 		return nil
 	})
@@ -593,22 +609,37 @@ func (t *tx) forget(done key) error {
 	return nil
 }
 
-// QueueSize counts the recipients that are queued, and returns the one that
-// waits longest; nil if there is none.
-func (s *Store) QueueSize() (n int, oldest *QueueRecipient, err error) {
+// A QueueSize is how much the queue holds.
+type QueueSize struct {
+	Queued int             // recipients, held ones too
+	Due    int             // of them those whose time has come
+	Oldest *QueueRecipient // who waits longest; nil if nobody does
+}
+
+// QueueSize measures the queue. It looks at each recipient's key.
+func (s *Store) QueueSize(now time.Time) (size QueueSize, err error) {
 	err = s.view(func(r reader) error {
-		return r.keys([]byte{tPending}, nil, func(key []byte) (bool, error) {
-			n++
-			if oldest != nil {
+		err := r.keys([]byte{tPending}, nil, func(key []byte) (bool, error) {
+			size.Queued++
+			if size.Oldest != nil {
 				return true, nil
 			}
 			if v, err := r.get(key); err == nil {
-				oldest, _ = decodeRecipient(key, v) // a check tells what is damaged
+				size.Oldest, _ = decodeRecipient(key, v) // a check tells what is damaged
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		return r.keys([]byte{tDue}, nil, func(key []byte) (bool, error) {
+			if _, p, _ := decodePlace(key, nil); !p.Due.After(now) {
+				size.Due++
 			}
 			return true, nil
 		})
 	})
-	return n, oldest, err
+	return size, err
 }
 
 // ItemsOf returns the messages of the queue that came in under a trace.

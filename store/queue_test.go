@@ -191,6 +191,12 @@ func TestQueueDamage(t *testing.T) {
 	if err != nil || len(places) != 2 {
 		t.Fatalf("places %v, %v", places, err)
 	}
+	if err := s.update(toChange, func(tx *tx) error {
+		tx.own.set(itemKey(id), []byte("damage"))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range places {
 		if err := s.SetAside("one.test", p); err != nil {
 			t.Fatal(err)
@@ -203,8 +209,15 @@ func TestQueueDamage(t *testing.T) {
 	if err != nil || len(r.Findings) == 0 {
 		t.Errorf("findings %v, %v", r.Findings, err)
 	}
+	b, err := it.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	mended := &QueueRecipient{Item: id, Recipient: mail.Recipient{Path: "b@one.test"}, State: Queued}
-	if err := s.update(toChange, func(tx *tx) error { return tx.putRecipient(mended) }); err != nil {
+	if err := s.update(toChange, func(tx *tx) error {
+		tx.put(itemKey(id), b)
+		return tx.putRecipient(mended)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	mended.State, mended.Ended = Relayed, time.Now()
@@ -282,8 +295,8 @@ func TestQueueNews(t *testing.T) {
 	if list, _ := s.QueueNews(); len(list) != 2 {
 		t.Errorf("news of %v", list)
 	}
-	if n, oldest, err := s.QueueSize(); n != 2 || oldest.Path != "c@two.test" || err != nil {
-		t.Errorf("%d, %v, %v", n, oldest, err)
+	if n, err := s.QueueSize(time.Now()); n.Queued != 2 || n.Due != 2 || n.Oldest.Path != "c@two.test" || err != nil {
+		t.Errorf("%+v, %v", n, err)
 	}
 	if ids, err := s.ItemsOf("t1"); err != nil || len(ids) != 1 || ids[0] != id {
 		t.Errorf("items %v, %v", ids, err)
