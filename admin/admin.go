@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"homemail/mail"
+	"homemail/outbound"
+	"homemail/queue"
+	"homemail/relay"
 	"homemail/signin"
 	"homemail/store"
 )
@@ -22,7 +25,11 @@ import (
 type House struct {
 	Store   *store.Store
 	SignIn  *signin.Checker // nil if no server runs
-	Started time.Time       // of the server; zero if none runs
+	Book    *outbound.Book
+	Keys    *outbound.Keyring
+	Relay   *relay.Relay
+	Queue   *queue.Queue
+	Started time.Time // of the server; zero if none runs
 	Version string
 }
 
@@ -167,6 +174,20 @@ func operations() map[string]operation {
 		"check":           op((*House).check),
 		"maintain":        op((*House).maintain),
 		"password.verify": op((*House).verifyPassword),
+
+		"route.set":         op((*House).setRoute),
+		"route.list":        op((*House).listRoutes),
+		"route.remove":      op((*House).removeRoute),
+		"route.sender":      op((*House).setSender),
+		"smarthost.presets": op((*House).listPresets),
+		"smarthost.save":    op((*House).saveSmarthost),
+		"smarthost.test":    op((*House).trySmarthost),
+		"smarthost.list":    op((*House).listSmarthosts),
+		"smarthost.remove":  op((*House).removeSmarthost),
+		"forward":           op((*House).forward),
+		"dkim.list":         op((*House).listKeys),
+		"dkim.rotate":       op((*House).rotateKeys),
+		"dkim.activate":     op((*House).activateKeys),
 	}
 }
 

@@ -17,13 +17,16 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"homemail/mail"
 )
 
 // A demo sends a message and reads it, as mail programs do.
 type demo struct {
-	ports    map[string]int
-	from, to person
-	out      io.Writer
+	ports     map[string]int
+	from, to  person
+	neighbour *neighbour
+	out       io.Writer
 
 	id   string // stands in the message's subject
 	imap *imapclient.Client
@@ -52,6 +55,8 @@ func (d *demo) run(ctx context.Context) error {
 		{"announced", d.waitFor},
 		{"imap-read", func(context.Context) error { return errors.Join(idle.Close(), idle.Wait(), d.readIMAP()) }},
 		{"pop3-read", d.readPOP3},
+		{"relayed", d.relayed},
+		{"bounced", d.bounced},
 	} {
 		start := time.Now()
 		if err := step.do(ctx); err != nil {
@@ -73,7 +78,10 @@ func (d *demo) dial(door string) (net.Conn, error) {
 	return c, err
 }
 
-func (d *demo) openInbox() error {
+func (d *demo) openInbox() error { return d.open(d.to) }
+
+// open signs in by IMAP and selects a person's INBOX.
+func (d *demo) open(who person) error {
 	c, err := d.dial("imaps")
 	if err != nil {
 		return err
@@ -88,14 +96,17 @@ func (d *demo) openInbox() error {
 			}
 		},
 	}})
-	if err := d.imap.Login(string(d.to.Address), d.to.Password).Wait(); err != nil {
+	if err := d.imap.Login(string(who.Address), who.Password).Wait(); err != nil {
 		return err
 	}
 	_, err = d.imap.Select("INBOX", nil).Wait()
 	return err
 }
 
-func (d *demo) submit(context.Context) error {
+func (d *demo) submit(context.Context) error { return d.send(d.to.Address) }
+
+// send submits a message to somebody.
+func (d *demo) send(to mail.Path) error {
 	conn, err := d.dial("submissions")
 	if err != nil {
 		return err
@@ -105,12 +116,55 @@ func (d *demo) submit(context.Context) error {
 	if err := c.Auth(sasl.NewPlainClient("", string(d.from.Address), d.from.Password)); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("From: Bert <%s>\r\nTo: Anna <%s>\r\nSubject: %s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+
-		"This message went in by submission over TLS.\r\nこんにちは。\r\n", d.from.Address, d.to.Address, d.id)
-	if err := c.SendMail(string(d.from.Address), []string{string(d.to.Address)}, strings.NewReader(text)); err != nil {
+	text := fmt.Sprintf("From: Bert <%s>\r\nTo: <%s>\r\nSubject: %s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+
+		"This message went in by submission over TLS.\r\nこんにちは。\r\n", d.from.Address, to, d.id)
+	if err := c.SendMail(string(d.from.Address), []string{string(to)}, strings.NewReader(text)); err != nil {
 		return err
 	}
 	return c.Quit()
+}
+
+// relayed sends a message to the neighbour, who gets it signed.
+func (d *demo) relayed(ctx context.Context) error {
+	if err := d.send("friend@" + neighbourDomain); err != nil {
+		return err
+	}
+	select {
+	case text := <-d.neighbour.got:
+		if !strings.Contains(text, d.id) || !strings.HasPrefix(text, "DKIM-Signature: ") {
+			return errors.New("another message came, or one without a signature")
+		}
+		return nil
+	case <-time.After(demoTime):
+		return errors.New("the message did not come to the neighbour")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bounced writes to somebody whom the neighbour does not know, and is told so.
+func (d *demo) bounced(ctx context.Context) error {
+	if err := d.send("nobody@" + neighbourDomain); err != nil {
+		return err
+	}
+	if err := d.open(d.from); err != nil {
+		return err
+	}
+	defer d.imap.Close()
+	report := &imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Content-Type", Value: "delivery-status"}}, Body: []string{"nobody@" + neighbourDomain}}
+	for late := time.Now().Add(demoTime); time.Now().Before(late) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		if err := d.imap.Noop().Wait(); err != nil {
+			return err
+		}
+		found, err := d.imap.UIDSearch(report, nil).Wait()
+		if err != nil {
+			return err
+		}
+		if len(found.AllUIDs()) > 0 {
+			return d.imap.Logout().Wait()
+		}
+	}
+	return errors.New("nobody said that the message could not be delivered")
 }
 
 // waitFor waits until IDLE tells of a message.

@@ -170,7 +170,7 @@ func TestHealth(t *testing.T) {
 	c := trySettings(t.TempDir())
 	listenOn(&c, func(string) int { return 0 })
 	c.Listen.Status = []string{"127.0.0.1:0"}
-	h, err := openHouse(t.Context(), c, quietLog(io.Discard))
+	h, err := openHouse(t.Context(), c, world{}, quietLog(io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

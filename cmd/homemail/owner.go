@@ -83,8 +83,12 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 	if err != nil {
 		return err
 	}
-	h := &admin.House{Store: s, Version: version()}
-	return errors.Join(local(ctx, h, name, request, answer), s.Close())
+	h := &house{config: c, log: quietLog(in.stderr), store: s}
+	if err := h.openOutside(); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	h.buildOutside(h.real(world{}))
+	return errors.Join(local(ctx, h.admin(), name, request, answer), s.Close())
 }
 
 func local(ctx context.Context, h *admin.House, name string, request, answer any) error {

@@ -17,12 +17,17 @@ import (
 
 	"homemail/admin"
 	"homemail/certs"
+	"homemail/clock"
 	"homemail/config"
 	"homemail/deliver"
 	"homemail/imapd"
 	"homemail/listen"
+	"homemail/mail"
 	"homemail/metrics"
+	"homemail/outbound"
 	"homemail/pop3d"
+	"homemail/queue"
+	"homemail/relay"
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
@@ -42,7 +47,7 @@ func serve(in *invocation, _ *flag.FlagSet) action {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
-		h, err := openHouse(ctx, c, log)
+		h, err := openHouse(ctx, c, world{}, log)
 		if err != nil {
 			return err
 		}
@@ -82,6 +87,13 @@ type house struct {
 	doors  []*listen.Listener
 	socket net.Listener
 	gates  map[string]*listen.Gate
+	clock  *clock.Clock
+	book   *outbound.Book
+	keys   *outbound.Keyring
+	relay  *relay.Relay
+	queue  *queue.Queue
+
+	started time.Time // zero if nothing is served
 
 	mx, msa *smtpd.Server
 	imap    *imapd.Server
@@ -89,7 +101,7 @@ type house struct {
 }
 
 // openHouse opens the store and binds every door, or fails without a trace.
-func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house, err error) {
+func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) (h *house, err error) {
 	limitMemory()
 	h = &house{config: c, log: log, gates: gates(c)}
 	defer func() {
@@ -99,6 +111,9 @@ func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house
 	}()
 	h.store, err = store.Open(c.Data, store.Options{Log: log, Reserve: int64(c.Store.Reserve), MaintenanceHour: c.Store.MaintenanceHour})
 	if err != nil {
+		return h, err
+	}
+	if err = h.openOutside(); err != nil {
 		return h, err
 	}
 	if h.certs, err = certs.Open(certs.Options{Dir: c.Data, Host: c.Host(), Cert: c.TLS.Cert, Key: c.TLS.Key, Log: log}); err != nil {
@@ -114,7 +129,7 @@ func openHouse(ctx context.Context, c config.Config, log *slog.Logger) (h *house
 	if err != nil {
 		return h, err
 	}
-	h.build(key)
+	h.build(h.real(w), key)
 	return h, nil
 }
 
@@ -141,21 +156,23 @@ func (h *house) close() error {
 }
 
 // build makes the servers of all doors. The key makes salts for unknown names.
-func (h *house) build(key []byte) {
+func (h *house) build(w world, key []byte) {
 	c := h.config
+	h.buildOutside(w)
+	h.started = time.Now()
 	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key})
-	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: h.outside()})
 	door := smtpd.Options{
 		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
 		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
 		UnknownPerHour: c.Limits.UnknownRecipientsPerHour,
-		RcptPerHour:    c.Limits.SubmissionsPerHour, RcptPerDay: c.Limits.SubmissionsPerDay,
 	}
 	if door.UnknownPerHour == 0 {
 		door.UnknownPerHour = -1 // in config.toml 0 is no limit
 	}
+	door.Judge = h.newJudge(w)
 	h.mx = smtpd.New(door)
-	door.Kind, door.Users = smtpd.Submission, smtpd.SignIn(h.signIn)
+	door.Kind, door.Users, door.Judge = smtpd.Submission, smtpd.SignIn(h.signIn), nil
 	h.msa = smtpd.New(door)
 	h.imap = imapd.New(imapd.Options{
 		Host: c.Host(), Store: h.store, SignIn: h.signIn, TLS: h.certs.TLSConfig(),
@@ -167,7 +184,9 @@ func (h *house) build(key []byte) {
 // directory lets smtpd see an Agent's Transactions as its own.
 type directory struct{ *deliver.Agent }
 
-func (d directory) Begin() smtpd.Transaction { return d.Agent.Begin() }
+func (d directory) Begin(from mail.Path, by mail.AccountID) smtpd.Transaction {
+	return d.Agent.Begin(from, by)
+}
 
 // run serves until ctx ends or something fails, then stops everything in
 // order and closes the store.
@@ -175,6 +194,10 @@ func (h *house) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.store.Run(ctx) })
 	g.Go(func() error { return h.signIn.Run(ctx) })
+	g.Go(func() error { return h.relay.Run(ctx) })
+	g.Go(func() error { return h.queue.Run(ctx) })
+	g.Go(func() error { return h.saveClock(ctx) })
+	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
 	g.Go(func() error {
 		select {
@@ -205,7 +228,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	return &admin.House{Store: h.store, SignIn: h.signIn, Started: time.Now(), Version: version()}
+	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Started: h.started, Version: version()}
 }
 
 // serve answers at one door.

@@ -18,6 +18,7 @@ import (
 	"homemail/config"
 	"homemail/internal/mailtest"
 	"homemail/mail"
+	"homemail/relay"
 	"homemail/signin"
 	"homemail/store"
 )
@@ -80,11 +81,16 @@ func (in *invocation) try(ctx context.Context, o tryOptions) (err error) {
 	if o.verbose {
 		log = slog.New(slog.NewTextHandler(in.stderr, nil))
 	}
-	h, err := openTry(ctx, data, log)
+	n, err := newNeighbour()
 	if err != nil {
 		return err
 	}
-	people, err := fillTry(h.store, o)
+	defer n.l.Close()
+	h, err := openTry(ctx, data, n.world(), log)
+	if err != nil {
+		return err
+	}
+	people, err := fillTry(h, o)
 	if err != nil {
 		return errors.Join(err, h.close())
 	}
@@ -92,7 +98,8 @@ func (in *invocation) try(ctx context.Context, o tryOptions) (err error) {
 	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- h.run(ctx) }()
-	err = in.show(ctx, h, people, o)
+	go n.run(ctx)
+	err = in.show(ctx, h, n, people, o)
 	if err == nil && !o.once {
 		select {
 		case <-ctx.Done():
@@ -105,14 +112,14 @@ func (in *invocation) try(ctx context.Context, o tryOptions) (err error) {
 }
 
 // openTry opens the house on the usual ports, or on any that are free.
-func openTry(ctx context.Context, data string, log *slog.Logger) (*house, error) {
+func openTry(ctx context.Context, data string, w world, log *slog.Logger) (*house, error) {
 	c := trySettings(data)
 	listenOn(&c, func(name string) int { return tryPorts[name] })
-	if h, err := openHouse(ctx, c, log); err == nil {
+	if h, err := openHouse(ctx, c, w, log); err == nil {
 		return h, nil
 	}
 	listenOn(&c, func(string) int { return 0 })
-	return openHouse(ctx, c, log)
+	return openHouse(ctx, c, w, log)
 }
 
 // A person is an account of try, and the password of its mail programs.
@@ -129,8 +136,9 @@ const (
 
 // fillTry makes the accounts and the mail of the first of them. On data that
 // has been used before the accounts get new passwords and keep their mail.
-func fillTry(s *store.Store, o tryOptions) ([]person, error) {
+func fillTry(h *house, o tryOptions) ([]person, error) {
 	var people []person
+	s := h.store
 	for _, who := range []struct{ local, name string }{{"anna", "Anna"}, {"bert", "Bert"}} {
 		password, err := signin.NewDevicePassword()
 		if err != nil {
@@ -147,6 +155,12 @@ func fillTry(s *store.Store, o tryOptions) ([]person, error) {
 				return nil, err
 			}
 		}
+	}
+	if err := h.book.SetRoute(neighbourDomain, relay.Route{Way: relay.Direct}); err != nil {
+		return nil, err
+	}
+	if err := h.keys.Complete(context.Background(), true); err != nil {
+		return nil, err
 	}
 	for n := range o.users + 1 {
 		if o.users == 0 {
@@ -227,7 +241,7 @@ func (h *house) ports() map[string]int {
 
 // show tells programs and people where everything is, and for people does the
 // main job before their eyes.
-func (in *invocation) show(ctx context.Context, h *house, people []person, o tryOptions) error {
+func (in *invocation) show(ctx context.Context, h *house, n *neighbour, people []person, o tryOptions) error {
 	ports := h.ports()
 	if o.target != "" {
 		if err := writeTarget(h, ports, o); err != nil {
@@ -244,7 +258,7 @@ func (in *invocation) show(ctx context.Context, h *house, people []person, o try
 			return err
 		}
 	}
-	d := demo{ports: ports, from: people[1], to: people[0], out: in.stdout}
+	d := demo{ports: ports, from: people[1], to: people[0], neighbour: n, out: in.stdout}
 	if in.global.json {
 		d.out = io.Discard
 	}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"homemail/clock"
+	"homemail/deliver"
+	"homemail/mail"
+	"homemail/mailauth"
+	"homemail/outbound"
+	"homemail/queue"
+	"homemail/relay"
+	"homemail/relay/mtasts"
+	"homemail/resolver"
+	"homemail/sign"
+	"homemail/smtpd"
+	"homemail/store"
+)
+
+// A world is what is outside of the house: the DNS, and how to get there. The
+// zero world is the real one; try and tests have their own.
+type world struct {
+	names names
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	port  int                 // of other mail servers; 0 is 25
+	allow []netip.Prefix      // private networks that mail may go to
+	local func() []netip.Addr // our own addresses; nil asks the system
+}
+
+// names is what the parts ask the DNS; *resolver.Resolver answers.
+type names interface {
+	relay.Resolver
+	mailauth.Resolver
+}
+
+// real fills in what the world does not say, from the settings.
+func (h *house) real(w world) world {
+	if w.names == nil {
+		w.names = resolver.New(resolver.Options{Server: h.config.DNS.Server, Trust: h.config.DNS.Trust, Log: h.log})
+	}
+	if w.local == nil {
+		w.local = localAddrs
+	}
+	if nets, err := h.config.Queue.Networks(); err == nil { // Validate has seen it
+		w.allow = append(w.allow, nets...)
+	}
+	return w
+}
+
+// policies keeps MTA-STS policies in the store, so that they hold after a
+// restart.
+type policies struct{ s *store.Store }
+
+func (p policies) Get(name string) ([]byte, error) { return p.s.State("mta-sts/" + name) }
+func (p policies) Put(name string, v []byte) error { return p.s.PutState("mta-sts/"+name, v) }
+
+// judge lets smtpd see a Checker's Checks as its own.
+type judge struct {
+	c    *mailauth.Checker
+	host string
+}
+
+func (j judge) Begin(ctx context.Context, remote netip.Addr, helo string, from mail.Path) smtpd.Judgement {
+	return judgement{j.c.Begin(ctx, mailauth.Origin{Remote: remote, Helo: helo, From: from}), j.host}
+}
+
+func (j judge) Forged(value []byte) bool { return mailauth.Forged(value, j.host) }
+
+type judgement struct {
+	*mailauth.Check
+	host string
+}
+
+func (k judgement) Verdict() (mail.Verdict, []byte) {
+	v := k.Check.Verdict()
+	return v, mailauth.Results(k.host, v)
+}
+
+// newJudge makes who judges strangers' mail.
+func (h *house) newJudge(w world) judge {
+	in := h.config.Inbound
+	below := func(domains []string) func(string) bool {
+		return func(name string) bool {
+			name = strings.ToLower(name)
+			return slices.ContainsFunc(domains, func(d string) bool {
+				d = strings.ToLower(d)
+				return name == d || strings.HasSuffix(name, "."+d)
+			})
+		}
+	}
+	return judge{mailauth.New(mailauth.Options{
+		Host: h.config.Host(), Resolver: w.names, Clock: h.clock.Trusted, Log: h.log,
+		TrustedForwarders: below(in.TrustedForwarders), AllowedLists: below(in.MailingLists),
+	}), h.config.Host()}
+}
+
+// openOutside reads how mail leaves the house.
+func (h *house) openOutside() (err error) {
+	if h.clock, err = openClock(h.store); err != nil {
+		return err
+	}
+	if h.book, err = outbound.Open(h.store); err != nil {
+		return err
+	}
+	h.keys = outbound.NewKeyring(h.store)
+	return nil
+}
+
+// completeKeys sees each day that every domain has keys to sign with, and does
+// not keep old ones for ever. Which domains there are it is told at once.
+func (h *house) completeKeys(ctx context.Context) error {
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	changed := h.store.WatchDomains()
+	defer changed.Close()
+	for {
+		if err := h.keys.Complete(ctx, h.clock.Trusted()); err != nil && h.store.Broken() == nil {
+			h.log.Error("mail of some domains leaves without a signature", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-changed.C:
+		}
+	}
+}
+
+// clockPath is where the newest time is kept that the clock ever showed.
+const clockPath = "clock"
+
+// openClock makes the clock, which needs to know when we were here last.
+func openClock(s *store.Store) (*clock.Clock, error) {
+	o := clock.Options{Built: built()}
+	v, err := s.State(clockPath)
+	switch {
+	case err == nil && len(v) == 8:
+		o.Saved = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	return clock.New(o), nil
+}
+
+// saveClock writes down what time it is, for the next start.
+func (h *house) saveClock(ctx context.Context) error {
+	const each = 5 * time.Minute
+	tick := time.NewTicker(each)
+	defer tick.Stop()
+	for {
+		if at, ok := h.clock.Save(); ok {
+			if err := h.store.PutState(clockPath, binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))); err != nil && h.store.Broken() == nil {
+				h.log.Warn("the time was not saved", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// built is when the program was built from a commit, zero if nobody knows.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			t, _ := time.Parse(time.RFC3339, s.Value)
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// localAddrs are this computer's own addresses: an MX that points at them leads
+// in a circle.
+func localAddrs() (list []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		slog.Debug("cannot list our addresses", "err", err)
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Addr().Unmap())
+		}
+	}
+	return list
+}
+
+// buildOutside makes the parts that send mail.
+func (h *house) buildOutside(w world) {
+	h.relay = h.newRelay(w)
+	h.queue = h.newQueue()
+}
+
+// newRelay makes what sends mail.
+func (h *house) newRelay(w world) *relay.Relay {
+	return relay.New(relay.Options{
+		Host: h.config.Host(), Resolver: w.names, Routes: h.book.Routes, Dial: w.dial, Port: w.port, Allow: w.allow,
+		Policy: mtasts.New(mtasts.Options{LookupTXT: w.names.LookupTXT, State: policies{h.store}, Allow: w.allow, Log: h.log}),
+		Local:  w.local, PerHop: h.config.Queue.PerHop, Log: h.log,
+	})
+}
+
+// outside is how mail leaves, for deliver.
+func (h *house) outside() deliver.Outside {
+	signer := sign.New(sign.Options{Keys: h.keys, ClockTrusted: h.clock.Trusted})
+	return deliver.Outside{
+		Open: h.book.Way,
+		Sign: func(domain string) (deliver.Signing, error) {
+			g, err := signer.Begin(domain)
+			if errors.Is(err, sign.ErrNoKey) {
+				return nil, nil
+			}
+			return g, err
+		},
+	}
+}
+
+// transport lets the queue send through a Relay.
+type transport struct{ *relay.Relay }
+
+func (t transport) Send(ctx context.Context, hop string, m mail.Handover, settle func([]mail.Outcome) error) {
+	t.Relay.Send(ctx, hop, relay.Message{ID: m.ID, Envelope: m.Envelope, Size: m.Size, EightBit: m.EightBit, Open: func() (io.ReadCloser, error) {
+		r, err := m.Open()
+		return io.NopCloser(r), err
+	}}, settle)
+}
+
+// newQueue makes what holds mail until it has left.
+func (h *house) newQueue() *queue.Queue {
+	c := h.config.Queue
+	return queue.New(queue.Options{
+		Store: h.store, Transport: transport{h.relay}, Clock: h.clock, Log: h.log, Host: h.config.Host(),
+		Postmaster: h.postmaster, Steps: c.Retry.Durations(), GiveUp: time.Duration(c.GiveUp), DelayNotice: time.Duration(c.Notice),
+		Concurrency: c.Concurrency, PerHop: c.PerHop,
+	})
+}
+
+// postmaster is the oldest account in use: whoever set this up.
+func (h *house) postmaster() (mail.AccountID, bool) {
+	list, err := h.store.Accounts()
+	if err != nil {
+		return 0, false
+	}
+	for _, p := range list {
+		if !p.Disabled {
+			return p.ID, true
+		}
+	}
+	return 0, false
+}
