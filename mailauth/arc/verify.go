@@ -102,15 +102,15 @@ func (v *Verifier) Verify(ctx context.Context) Chain {
 }
 
 func (v *Verifier) verify(ctx context.Context, c *Chain) error {
-	seals := make([]signature, len(v.sets))
+	seals, sealers := make([]signature, len(v.sets)), make([]string, len(v.sets))
 	for i, s := range v.sets {
 		var err error
 		if seals[i], err = readSeal(s.sealTags); err != nil {
 			return fmt.Errorf("seal i=%d: %w", i+1, err)
 		}
-		c.Sealers = append(c.Sealers, seals[i].domain)
+		sealers[i] = seals[i].domain
 	}
-	c.First, c.Newest = v.sets[0].results.Value(), v.sets[len(v.sets)-1].results.Value()
+	c.Sealers, c.First, c.Newest = sealers, v.sets[0].results.Value(), v.sets[len(v.sets)-1].results.Value()
 	if err := v.body.Close(); err != nil {
 		return err
 	}
