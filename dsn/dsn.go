@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	maxReturn = 100 << 10 // bytes of a message that are sent back; of a longer one the header is enough to know it by
 	maxLine   = 998       // octets of a line, RFC 5322 §2.1.1
 	maxTold   = 20        // recipients in plain words; the status has all of them
+	maxReply  = 4 << 10   // bytes of a server's words: what matters stands at their start
+	maxXtext  = 2 << 10   // of ENVID and ORCPT; RFC 3461 allows 100 and 500
 )
 
 // A Kind is what a report is about.
@@ -135,6 +138,11 @@ type part struct {
 }
 
 func (r *Report) compose() []byte {
+	r.Recipients = slices.Clone(r.Recipients)
+	for i := range r.Recipients { // whoever filled them in may have set no bounds
+		o := &r.Recipients[i].Outcome
+		o.Reply.Text = o.Reply.Text[:runeEnd(o.Reply.Text, maxReply)]
+	}
 	original := r.original()
 	whole := !strings.HasSuffix(original.contentType, "headers")
 	parts := [...]part{r.human(whole), r.status(), original}
@@ -158,11 +166,11 @@ func (r *Report) compose() []byte {
 }
 
 func (r *Report) writeHeader(b *writer, parts []part, boundary string) {
-	b.line("From", "Mail Delivery System <"+mail.Path("mailer-daemon@"+r.Host).Wire()+">")
+	b.line("From", "Mail Delivery System <mailer-daemon@"+r.host()+">")
 	b.line("To", "<"+r.To.Wire()+">")
 	b.words("Subject", catalogFor(r.Language).Subject[r.Kind])
 	b.line("Date", r.Now.Format(time.RFC1123Z))
-	b.line("Message-ID", "<"+r.name()+"@"+r.Host+">")
+	b.line("Message-ID", "<"+r.name()+"@"+r.host()+">")
 	b.line("Auto-Submitted", "auto-replied") // RFC 3834 §5.1
 	if id := messageID(r.Header); id != "" {
 		b.line("In-Reply-To", id)
@@ -177,6 +185,9 @@ func (r *Report) writeHeader(b *writer, parts []part, boundary string) {
 		}
 	}
 }
+
+// host is ours in A-labels.
+func (r *Report) host() string { return mail.Path("mailer-daemon@" + r.Host).Domain() }
 
 // name is the left side of the Message-ID: one for each report on a message.
 func (r *Report) name() string {

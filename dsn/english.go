@@ -148,12 +148,14 @@ var english = catalog{
 			Later: "There is nothing for you to do: this mostly passes within hours, and we keep trying.",
 		},
 		NoReverse: {
-			Why:  "{domain} wants our Internet address to have a name (reverse DNS), and it has none that fits.",
-			Todo: "Show this notice to the person who looks after your mail server: the provider of the line must set the reverse name, or mail must go through a relay (smarthost).",
+			Why:   "{domain} wants our Internet address to have a name (reverse DNS), and it has none that fits.",
+			Todo:  "Show this notice to the person who looks after your mail server: the provider of the line must set the reverse name, or mail must go through a relay (smarthost).",
+			Later: "Show this notice to the person who looks after your mail server. We keep trying meanwhile.",
 		},
 		Unauthenticated: {
-			Why:  "{domain} could not see proof that the message really comes from your domain.",
-			Todo: "Show this notice to the person who looks after your mail server: the SPF and DKIM records of your domain need a check. Then send the message again.",
+			Why:   "{domain} could not see proof that the message really comes from your domain.",
+			Todo:  "Show this notice to the person who looks after your mail server: the SPF and DKIM records of your domain need a check. Then send the message again.",
+			Later: "Show this notice to the person who looks after your mail server. We keep trying meanwhile.",
 		},
 		DMARC: {
 			Why:  "The domain in your From address forbids that mail is sent in its name in this way (DMARC).",
@@ -185,16 +187,19 @@ var english = catalog{
 			Later: "There is nothing for you to do: we go on when the limit allows it.",
 		},
 		SenderRefused: {
-			Why:  "A mail server on the way does not accept your own address as the sender.",
-			Todo: "Check the From address in your mail program. If it is right, show this notice to the person who looks after your mail server: the relay may first want proof of your domain.",
+			Why:   "A mail server on the way does not accept your own address as the sender.",
+			Todo:  "Check the From address in your mail program. If it is right, show this notice to the person who looks after your mail server: the relay may first want proof of your domain.",
+			Later: "Show this notice to the person who looks after your mail server. We keep trying meanwhile.",
 		},
 		RelayDenied: {
-			Why:  "The server that we were sent to does not take mail for {domain}.",
-			Todo: "Check the part of the address after the @. If it is right, show this notice to the person who looks after your mail server: the relay may want a sign-in, or mail for {domain} is set up wrongly over there.",
+			Why:   "The server that we were sent to does not take mail for {domain}.",
+			Todo:  "Check the part of the address after the @. If it is right, show this notice to the person who looks after your mail server: the relay may want a sign-in, or mail for {domain} is set up wrongly over there.",
+			Later: "Check the part of the address after the @. If it is right, show this notice to the person who looks after your mail server.",
 		},
 		TLSRequired: {
-			Why:  "The mail server of {domain} takes mail over a secure connection only, and none was made.",
-			Todo: "Show this notice to the person who looks after your mail server.",
+			Why:   "The mail server of {domain} takes mail over a secure connection only, and none was made.",
+			Todo:  "Show this notice to the person who looks after your mail server.",
+			Later: "Show this notice to the person who looks after your mail server. We keep trying meanwhile.",
 		},
 		Loop: {
 			Why:  "Over there the message went round in a circle.",

@@ -6,6 +6,7 @@ import (
 	"mime/quotedprintable"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"homemail/mail"
 )
@@ -44,7 +45,7 @@ func (r *Report) human(whole bool) part {
 		attached = c.Whole
 	}
 	t.paragraph(sentences(strings.ReplaceAll(c.Footer, "{host}", r.Host), attached))
-	return encodeText(t.String(), language(r.Language))
+	return encodeText(strings.TrimSuffix(t.String(), "\n"), language(r.Language))
 }
 
 // tell writes the paragraphs about one recipient.
@@ -99,10 +100,15 @@ func sentences(a, b string) string {
 type text struct{ strings.Builder }
 
 // paragraph writes a paragraph and the line after it. Lines are broken at
-// spaces, so Japanese is left to whoever shows it.
+// spaces; Japanese has its few at the wrong places, so it is left to whoever
+// shows it.
 func (t *text) paragraph(s string) {
 	const width = 72
-	if s == "" {
+	switch {
+	case s == "":
+		return
+	case foreign(s) > len(s)/3:
+		t.WriteString(s + "\n\n")
 		return
 	}
 	n := 0
@@ -132,21 +138,26 @@ func (t *text) quote(s string) {
 	t.WriteByte('\n')
 }
 
+// foreign counts the bytes that are not ASCII.
+func foreign(s string) int {
+	n := 0
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return n
+}
+
 // encodeText makes a part of a text, RFC 2045 §6: the encoding that leaves most
 // of it readable.
 func encodeText(s, lang string) part {
 	p := part{contentType: "text/plain; charset=utf-8", language: lang}
 	var b bytes.Buffer
-	foreign := 0
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			foreign++
-		}
-	}
-	switch {
-	case foreign == 0:
+	switch n := foreign(s); {
+	case n == 0:
 		b.WriteString(strings.ReplaceAll(s, "\n", "\r\n"))
-	case foreign < len(s)/6:
+	case n < len(s)/6:
 		p.encoding = "quoted-printable"
 		w := quotedprintable.NewWriter(&b)
 		w.Write([]byte(s)) // a Buffer takes everything

@@ -139,8 +139,8 @@ var sayings = [...]saying{
 	{MailboxDisabled, false, "disabled|inactive|suspended|deactivated|not active|no longer active|account closed|has been closed|no longer in use|no longer valid|no longer available|no longer accept*|account terminated|user has moved|has moved to"},
 	{noDomain, false, "domain does not exist|domain not found|no such domain|host unknown|unknown host|host not found"},
 	{MailboxUnknown, false, "user unknown|unknown user|unknown recipient|recipient unknown|unknown local part|unknown mailbox|unknown address|no such user|no such mailbox|no such recipient|no such address|no such person|no mailbox|mailbox not found|mailbox unavailable|mailbox does not exist|user not found|user does not exist|recipient not found|recipientnotfound|account not found|address not found|addressee unknown|invalid recipient*|invalid mailbox|invalid user|recipient invalid|does not exist|doesn t exist|user doesn t have|not a valid mailbox|not a valid user|unrouteable|unroutable|illegal alias|no valid recipients|recipient address rejected access denied|not our customer|not listed in domino|not listed in public name"},
-	{RateLimited, false, "too quickly|too fast|too many|rate limit*|ratelimit*|throttl*|rate exceeded|receiving mail at a rate|slow down|exceeded the rate|limit exceeded|concurrent"},
 	{Loop, false, "mail loop|loop detected|looping|loops back|routing loop|too many hops|hop count|too many received"},
+	{RateLimited, false, "too quickly|too fast|too many|rate limit*|ratelimit*|throttl*|rate exceeded|receiving mail at a rate|slow down|exceeded the rate|limit exceeded|concurrent"},
 	{Malformed, false, "line too long|lines too long|rfc 5322|rfc5322|rfc 2822|rfc 822|malformed|bare lf|bare cr|missing from|multiple from|missing header*|invalid header*|bad header*|duplicate header*|non compliant*"},
 	{Spam, false, "spam*|unsolicited|junk|bulk mail|phishing|content rejected|message content|objectionable|viagra"},
 	{Busy, true, "insufficient system|insufficient disk|system storage|server busy|system busy|too busy|temporary system problem|local error|temporarily unavailable|service unavailable|not available|internal error|queue file write error|resources temporarily"},
@@ -187,11 +187,10 @@ var statusOf = map[Reason]string{
 // normal is a reply in lower case, each run of what is no letter or digit one
 // space, with a space at both ends.
 func normal(s string) string {
-	const most = 4 << 10 // of a reply; what matters stands at its start
 	var b strings.Builder
 	b.WriteByte(' ')
 	space := true
-	for i := range min(len(s), most) {
+	for i := range min(len(s), maxReply) {
 		c := s[i]
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'

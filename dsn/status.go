@@ -14,7 +14,7 @@ func (r *Report) status() part {
 	if id := unxtext(r.EnvelopeID); id != "" {
 		w.line("Original-Envelope-Id", id) // §2.2.1
 	}
-	w.line("Reporting-MTA", "dns; "+r.Host)
+	w.line("Reporting-MTA", "dns; "+r.host())
 	if !r.Arrived.IsZero() {
 		w.line("Arrival-Date", r.Arrived.In(r.Now.Location()).Format(time.RFC1123Z))
 	}
@@ -133,6 +133,7 @@ func token(s string) string {
 // unxtext decodes xtext, RFC 3461 §4. What is none stays as it is.
 func unxtext(s string) string {
 	var b strings.Builder
+	s = s[:runeEnd(s, maxXtext)]
 	for i := 0; i < len(s); i++ {
 		if s[i] == '+' && i+2 < len(s) {
 			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {

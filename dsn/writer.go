@@ -170,10 +170,12 @@ func runeEnd(s string, n int) int {
 	if len(s) <= n {
 		return len(s)
 	}
-	for n > 1 && !utf8.RuneStart(s[n]) {
-		n--
+	for i := n; i > n-utf8.UTFMax && i > 0; i-- {
+		if utf8.RuneStart(s[i]) {
+			return i
+		}
 	}
-	return n
+	return n // no UTF-8 anyway
 }
 
 func isASCII(s string) bool {
