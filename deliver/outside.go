@@ -37,11 +37,11 @@ type Signing interface {
 	Fields() ([]byte, error)
 }
 
-// A Sealing makes an ARC set for the bytes that are written to it: what came
-// of the chain that they came with, and our Authentication-Results field.
+// A Sealing makes an ARC set for the bytes that are written to it and what was
+// found about them when they came.
 type Sealing interface {
 	io.Writer
-	Seal(chain mail.Result, results []byte) ([]byte, error)
+	Seal(v mail.Verdict) ([]byte, error)
 }
 
 // A departure is a recipient outside.
@@ -260,8 +260,8 @@ func (t *Transaction) forwarded(d departure, e mail.Envelope, tr mail.Trace) (o 
 		}
 	}
 	head := []byte("Delivered-To: " + d.via.Wire() + "\r\n")
-	if w := t.seals.sealing[d.via.Domain()]; w != nil {
-		seal, err := w.Seal(tr.ARC, tr.Results)
+	if w := t.seals.sealing[d.via.Domain()]; w != nil && tr.Verdict != nil {
+		seal, err := w.Seal(*tr.Verdict)
 		if err != nil {
 			return o, fmt.Errorf("sealing: %w", err)
 		}

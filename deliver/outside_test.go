@@ -24,8 +24,8 @@ func (s *stamp) Fields() ([]byte, error) {
 	return fmt.Appendf(nil, "DKIM-Signature: d=%s; %d\r\n", s.domain, s.Len()), nil
 }
 
-func (s *stamp) Seal(chain mail.Result, results []byte) ([]byte, error) {
-	return fmt.Appendf(nil, "ARC-Seal: d=%s; cv=%s; %d %d\r\n", s.domain, chain, s.Len(), len(results)), nil
+func (s *stamp) Seal(v mail.Verdict) ([]byte, error) {
+	return fmt.Appendf(nil, "ARC-Seal: d=%s; cv=%s; %d\r\n", s.domain, v.ARC.Result, s.Len()), nil
 }
 
 // openOutside gives the house a way out.
@@ -130,7 +130,8 @@ func TestForward(t *testing.T) {
 		return nil
 	}))
 	h.alias("away@example.test", "x@outside.test")
-	_, _, err := h.send(letter, "anna@example.test", "away@example.test")
+	v := &mail.Verdict{ARC: mail.ARC{Check: mail.Check{Result: mail.ResultNone}}}
+	_, _, err := h.sendAs(mail.Trace{ID: "id1", Helo: "client.test", Verdict: v}, letter, "anna@example.test", "away@example.test")
 	h.must(err)
 	if a, o := len(h.messages(h.anna, "INBOX")), len(h.messages(h.otto, "INBOX")); a != 1 || o != 1 {
 		t.Errorf("anna has %d, otto %d", a, o)
@@ -142,7 +143,7 @@ func TestForward(t *testing.T) {
 	if q[0].from != "SRS=a=outside.test@example.test" || q[0].origin != store.Forwarded {
 		t.Errorf("from %s", q[0].from)
 	}
-	want := fmt.Sprintf("ARC-Seal: d=example.test; cv=; %d 0\r\nDelivered-To: anna@example.test\r\nReceived: from client.test", len(letter))
+	want := fmt.Sprintf("ARC-Seal: d=example.test; cv=none; %d\r\nDelivered-To: anna@example.test\r\nReceived: from client.test", len(letter))
 	if !strings.HasPrefix(q[0].head, want) {
 		t.Errorf("head %q\nwant %q", q[0].head, want)
 	}

@@ -15,7 +15,7 @@ type Trace struct {
 	TLS      string     // the cipher suite, "" without TLS, RFC 8314 §4.3
 	Account  AccountID  // who signed in, 0 if nobody did
 	Time     time.Time
-	Junk     bool   // a verdict at the door: file it under Junk
-	Results  []byte // the Authentication-Results field that says what the door found; nil if it did not look
-	ARC      Result // of the chain that came with the message
+	Junk     bool     // a verdict at the door: file it under Junk
+	Results  []byte   // the Authentication-Results field that says it
+	Verdict  *Verdict // what the door found; nil if it did not look
 }

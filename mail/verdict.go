@@ -71,5 +71,6 @@ type DMARC struct {
 type ARC struct {
 	Check            // Domain is that of the newest seal
 	Sealers []string // the domains of all seals, oldest first
+	Sets    int      // how many ARC sets there are
 	Passed  bool     // the first hop of a chain that holds saw DMARC pass, or SPF or DKIM in line with From
 }

@@ -78,7 +78,7 @@ func Generate(domain, selector, algorithm string) (Key, error) {
 // key is longer than one string of a TXT record may be (255 octets): whoever
 // writes the zone splits it.
 func Record(k Key) (name, value string, err error) {
-	key, err := k.signer()
+	key, err := k.Signer()
 	if err != nil {
 		return "", "", err
 	}
@@ -169,7 +169,7 @@ func DecodeSet(b []byte) (Set, error) {
 		return Set{}, fmt.Errorf("DKIM keys: %w", err)
 	}
 	for _, k := range s.Keys {
-		if _, err := k.signer(); err != nil {
+		if _, err := k.Signer(); err != nil {
 			return Set{}, err
 		}
 	}

@@ -126,7 +126,7 @@ func (s *Signer) parse(k Key) (crypto.Signer, error) {
 	if key, ok := s.parsed[at]; ok {
 		return key, nil
 	}
-	key, err := k.signer()
+	key, err := k.Signer()
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,8 @@ func (s *Signer) parse(k Key) (crypto.Signer, error) {
 	return key, nil
 }
 
-func (k Key) signer() (crypto.Signer, error) {
+// Signer returns the private half.
+func (k Key) Signer() (crypto.Signer, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(k.Private)
 	if err != nil {
 		return nil, fmt.Errorf("key %s of %s: %w", k.Selector, k.Domain, err)

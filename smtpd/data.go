@@ -167,7 +167,7 @@ func (s *session) judge(trace *mail.Trace) *smtp.SMTPError {
 	case mail.Defer:
 		return said(451, 7, 5, plain(v.Reason))
 	}
-	trace.Results, trace.ARC, trace.Junk = results, v.ARC.Result, v.Disposition == mail.ToJunk
+	trace.Results, trace.Verdict, trace.Junk = results, &v, v.Disposition == mail.ToJunk
 	return nil
 }
 

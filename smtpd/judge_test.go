@@ -71,7 +71,7 @@ func TestJudge(t *testing.T) {
 		c.want(v.want)
 	}
 	got := d.dir.got()
-	if len(got) != 2 || got[0].data != letter || got[0].trace.Junk || !got[1].trace.Junk || got[0].trace.ARC != mail.ResultPass || !bytes.Contains(got[0].trace.Results, []byte("ours")) {
+	if len(got) != 2 || got[0].data != letter || got[0].trace.Junk || !got[1].trace.Junk || got[0].trace.Verdict.ARC.Result != mail.ResultPass || !bytes.Contains(got[0].trace.Results, []byte("ours")) {
 		t.Fatalf("stored %+v", got)
 	}
 	if len(j.saw) != 4 || !strings.HasSuffix(j.saw[0], " "+forged) {
