@@ -38,10 +38,11 @@ type security struct {
 	by       string // who demands it: "DANE", "MTA-STS"
 	required bool   // REQUIRETLS: the server must offer that too
 	testing  bool   // MTA-STS in testing mode: tell if it would have failed
+	user     string // who signs in
 }
 
 func (s *security) key() string {
-	return fmt.Sprint(s.level, s.implicit, s.name, s.names, s.tlsa, s.pin, s.by, s.required)
+	return fmt.Sprint(s.level, s.implicit, s.name, s.names, s.tlsa, s.pin, s.by, s.required, s.user)
 }
 
 // secure decides what a host must do. DANE goes before MTA-STS, RFC 8461 §2.

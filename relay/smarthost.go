@@ -87,7 +87,7 @@ func (s *Smarthost) sound(h host) error {
 
 // security is what TLS has to do at a smarthost.
 func (s *Smarthost) security(sec *security) *security {
-	sec.level, sec.implicit, sec.pin = verify, s.TLS == TLSImplicit, s.Pin
+	sec.level, sec.implicit, sec.pin, sec.user = verify, s.TLS == TLSImplicit, s.Pin, s.User
 	sec.by = "smarthost " + s.Name
 	if s.TLS == TLSNone {
 		sec.level = none

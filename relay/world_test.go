@@ -48,6 +48,8 @@ type world struct {
 	routes  Routes
 	options func(*Options)
 
+	leafKey *ecdsa.PrivateKey // of all servers, if set
+
 	mu     sync.Mutex
 	dials  map[string]int
 	played map[string][]smtptest.Played
@@ -98,7 +100,7 @@ func (w *world) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if names == nil {
 		names = []string{"mx.example.test"}
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{w.ca.issue(w.t, names...)}}
+	config := &tls.Config{Certificates: []tls.Certificate{w.ca.issue(w.t, w.leafKey, names...)}}
 	ours, theirs := net.Pipe()
 	w.wg.Go(func() {
 		p := smtptest.Lines(script).Play(theirs, config)
@@ -209,11 +211,13 @@ func sign(t testing.TB, c, parent *x509.Certificate, key, by *ecdsa.PrivateKey) 
 }
 
 // issue makes a chain of two.
-func (a *authority) issue(t testing.TB, names ...string) tls.Certificate {
+func (a *authority) issue(t testing.TB, key *ecdsa.PrivateKey, names ...string) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	if key == nil {
+		var err error
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := sign(t, &x509.Certificate{DNSNames: names}, a.cert, key, a.key)
 	return tls.Certificate{Certificate: [][]byte{c.Raw, a.cert.Raw}, PrivateKey: key, Leaf: c}

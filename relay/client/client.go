@@ -36,6 +36,7 @@ type Conn struct {
 	ext   extensions
 	tls   *tls.ConnectionState
 	begun bool // MAIL was sent since the last reset or end of data
+	dead  bool // nothing that is said now would be understood
 
 	mu  sync.Mutex
 	cut error // why all I/O must end: a context that is done
@@ -121,6 +122,7 @@ func (c *Conn) startTLS(ctx context.Context) error {
 	case r.code != 220:
 		return unexpected("STARTTLS", r)
 	case c.br.Buffered() > 0: // injected before the encryption, to be read as if after it
+		c.dead = true
 		return broken("after STARTTLS", errOutOfTurn)
 	}
 	return nil
@@ -132,6 +134,7 @@ func (c *Conn) handshake(ctx context.Context, config *tls.Config) error {
 	c.limit(tlsTime)
 	secure := tls.Client(c.raw, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
+		c.dead = true
 		e := failed("TLS handshake", c.why(err))
 		if e.Cause != mail.CauseTimeout && e.Cause != mail.CauseOurs {
 			e.Cause = mail.CauseTLS
@@ -150,6 +153,9 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
 // Quit ends the session politely but not patiently, and closes the connection.
 func (c *Conn) Quit() {
 	defer c.Close()
+	if c.dead {
+		return
+	}
 	c.limit(quitTime)
 	if _, err := c.rw.Write([]byte("QUIT\r\n")); err == nil {
 		readReply(c.br) // RFC 5321 §4.1.1.10 wants us to wait for it
@@ -183,6 +189,7 @@ func (c *Conn) write(doing string, limit time.Duration, commands ...string) erro
 	}
 	c.limit(limit)
 	if _, err := c.rw.Write(b); err != nil {
+		c.dead = true
 		return failed(doing, c.why(err))
 	}
 	return nil
@@ -191,6 +198,7 @@ func (c *Conn) write(doing string, limit time.Duration, commands ...string) erro
 // outOfTurn tells what it was that the server said without being asked. A 421
 // is its right, RFC 5321 §3.8.
 func (c *Conn) outOfTurn(doing string) error {
+	c.dead = true
 	c.limit(quitTime)
 	if r, err := readReply(c.br); err == nil && r.code == 421 {
 		return refused(doing, r)
@@ -202,6 +210,7 @@ func (c *Conn) outOfTurn(doing string) error {
 func (c *Conn) read(doing string, limit time.Duration) (reply, error) {
 	c.limit(limit)
 	r, err := readReply(c.br)
+	c.dead = err != nil || r.code == 421
 	switch {
 	case err != nil:
 		return reply{}, failed(doing, c.why(err))

@@ -69,10 +69,12 @@ func (t *transaction) run(ctx context.Context) error {
 	}
 	r, err := t.content(body, stop)
 	if errors.Is(err, errBareNewline) {
+		t.c.dead = true
 		t.fail(t.taken, refusal(mail.CauseBody, "5.6.3", "The message holds binary data that cannot be sent"))
 		return err
 	}
 	if err != nil {
+		t.c.dead = true // it would take QUIT for a line of the message
 		t.fail(t.taken, Outcome(err))
 		return err
 	}
