@@ -50,7 +50,16 @@ type Device struct {
 	StoredKey []byte    `json:"stored_key"`
 	ServerKey []byte    `json:"server_key"`
 	Created   time.Time `json:"created"`
+	// From is what becomes of mail whose author or sender is not the account:
+	// RefuseFrom, also if it is empty, or RewriteFrom.
+	From string `json:"from,omitempty"`
 }
+
+// What a Device's From may be.
+const (
+	RefuseFrom  = "refuse"
+	RewriteFrom = "rewrite" // the account becomes the author; for machines that cannot be set right
+)
 
 // Usage is what an account's messages take.
 type Usage struct{ Bytes, Messages int64 }
