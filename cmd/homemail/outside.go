@@ -24,6 +24,7 @@ import (
 	"homemail/resolver"
 	"homemail/sign"
 	"homemail/smtpd"
+	"homemail/srs"
 	"homemail/store"
 )
 
@@ -217,18 +218,20 @@ func (h *house) newRelay(w world) *relay.Relay {
 }
 
 // outside is how mail leaves, for deliver.
-func (h *house) outside() deliver.Outside {
-	signer := sign.New(sign.Options{Keys: h.keys, ClockTrusted: h.clock.Trusted})
-	return deliver.Outside{
-		Open: h.book.Way,
-		Sign: func(domain string) (deliver.Signing, error) {
-			g, err := signer.Begin(domain)
-			if errors.Is(err, sign.ErrNoKey) {
-				return nil, nil
-			}
-			return g, err
-		},
+func (h *house) outside() (deliver.Outside, error) {
+	key, err := outbound.Secret(h.store, "srs")
+	if err != nil {
+		return deliver.Outside{}, err
 	}
+	rewriter, err := srs.New(srs.Options{Secrets: [][]byte{key}, ClockTrusted: h.clock.Trusted})
+	if err != nil {
+		return deliver.Outside{}, err
+	}
+	stamps := stamps{h: h, signer: sign.New(sign.Options{Keys: h.keys, ClockTrusted: h.clock.Trusted})}
+	return deliver.Outside{
+		Open: h.book.Way, Sign: stamps.sign, Seal: stamps.seal,
+		Rewrite: rewriter.Forward, Reverse: rewriter.Reverse,
+	}, nil
 }
 
 // transport lets the queue send through a Relay.

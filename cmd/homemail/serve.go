@@ -129,8 +129,7 @@ func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) 
 	if err != nil {
 		return h, err
 	}
-	h.build(h.real(w), key)
-	return h, nil
+	return h, h.build(h.real(w), key)
 }
 
 // limitMemory makes Go collect garbage more often rather than let its heap
@@ -156,12 +155,16 @@ func (h *house) close() error {
 }
 
 // build makes the servers of all doors. The key makes salts for unknown names.
-func (h *house) build(w world, key []byte) {
+func (h *house) build(w world, key []byte) error {
 	c := h.config
+	outside, err := h.outside()
+	if err != nil {
+		return err
+	}
 	h.buildOutside(w)
 	h.started = time.Now()
 	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key})
-	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: h.outside()})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside})
 	door := smtpd.Options{
 		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
 		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
@@ -179,6 +182,7 @@ func (h *house) build(w world, key []byte) {
 		AppendLimit: int64(c.Limits.MessageSize), Log: h.log,
 	})
 	h.pop3 = pop3d.New(pop3d.Options{Host: c.Host(), SignIn: h.signIn, TLS: h.certs.TLSConfig(), Log: h.log})
+	return nil
 }
 
 // directory lets smtpd see an Agent's Transactions as its own.
