@@ -188,6 +188,14 @@ func operations() map[string]operation {
 		"dkim.list":         op((*House).listKeys),
 		"dkim.rotate":       op((*House).rotateKeys),
 		"dkim.activate":     op((*House).activateKeys),
+
+		"queue.list":         op((*House).listQueue),
+		"queue.show":         op((*House).showQueue),
+		"queue.retry":        op((*House).retryQueue),
+		"queue.retry-domain": op((*House).retryDomain),
+		"queue.hold":         op((*House).holdQueue),
+		"queue.release":      op((*House).releaseQueue),
+		"queue.remove":       op((*House).removeQueue),
 	}
 }
 

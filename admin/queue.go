@@ -1,0 +1,90 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"homemail/mail"
+	"homemail/queue"
+	"homemail/store"
+)
+
+// ListQueue says which messages of the queue to list.
+type ListQueue struct {
+	Domain   string    `json:"domain"`
+	Account  mail.Path `json:"account"`
+	Held     bool      `json:"held"`
+	Done     bool      `json:"done"` // also those that nobody waits for any more
+	Limit    int       `json:"limit"`
+	Language string    `json:"language"`
+}
+
+// QueueID names a message of the queue, by the id that its 250 told or by its
+// number.
+type QueueID struct {
+	ID       string `json:"id"`
+	Reason   string `json:"reason,omitempty"`
+	Tell     bool   `json:"tell,omitempty"` // its sender, when it is removed
+	Language string `json:"language,omitempty"`
+}
+
+// Count tells how many recipients or domains an operation was about.
+type Count struct {
+	Count int `json:"count"`
+}
+
+func (h *House) listQueue(_ context.Context, q ListQueue) ([]queue.Summary, error) {
+	f := queue.Filter{Domain: q.Domain, Held: q.Held, Done: q.Done, Limit: q.Limit}
+	if q.Account != "" {
+		a, err := h.Store.Account(q.Account)
+		if err != nil {
+			return nil, err
+		}
+		f.Account = a.ID
+	}
+	list, err := h.Queue.List(f, q.Language)
+	if list == nil {
+		list = []queue.Summary{}
+	}
+	return list, err
+}
+
+func (h *House) showQueue(_ context.Context, q QueueID) ([]queue.Detail, error) {
+	return h.Queue.Show(q.ID, q.Language)
+}
+
+// allMail stands for every message of the queue.
+const allMail = "all"
+
+func (h *House) retryQueue(_ context.Context, q QueueID) (Count, error) {
+	if q.ID == allMail {
+		return count(h.Queue.RetryDomain(""))
+	}
+	return count(h.Queue.Retry(q.ID))
+}
+
+func (h *House) retryDomain(_ context.Context, q Domain) (Count, error) {
+	return count(h.Queue.RetryDomain(q.Domain))
+}
+
+func (h *House) holdQueue(_ context.Context, q QueueID) (Count, error) {
+	if q.Reason == "" {
+		q.Reason = "held by the owner"
+	}
+	return count(h.Queue.Hold(q.ID, q.Reason))
+}
+
+func (h *House) releaseQueue(_ context.Context, q QueueID) (Count, error) {
+	return count(h.Queue.Release(q.ID))
+}
+
+func (h *House) removeQueue(_ context.Context, q QueueID) (Count, error) {
+	return count(h.Queue.Remove(q.ID, q.Tell))
+}
+
+func count(n int, err error) (Count, error) {
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: no such message waits", store.ErrNotFound)
+	}
+	return Count{n}, err
+}
