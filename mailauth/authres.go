@@ -133,7 +133,7 @@ func (r *resultReader) statement() (statement, bool) {
 		}
 		name, ok := r.value()
 		if !ok {
-			r.v = r.v[1:] // a character that means nothing here
+			r.v = r.v[min(1, len(r.v)):] // a character that means nothing here, or the end
 			continue
 		}
 		if !r.take('=') {

@@ -67,6 +67,9 @@ func fromDomains(value []byte) (domains []string, bad string) {
 		r.step()
 	}
 	r.end()
+	if len(r.domains) == 0 && !r.literal && r.bad == "" && bytes.IndexByte(value, '@') >= 0 {
+		return nil, "From has no address, and something like one"
+	}
 	return r.domains, r.bad
 }
 
@@ -79,6 +82,7 @@ type fromReader struct {
 	seen    bool   // the address has had angle brackets
 	utf8    bool   // the bytes over 127 are UTF-8
 	domains []string
+	literal bool // there is an address literal
 	bad     string
 }
 
@@ -123,7 +127,7 @@ func (r *fromReader) step() {
 
 // letter returns how many bytes make up the letter at i. Japanese headers may
 // be raw ISO-2022-JP, whose letters look like any ASCII, or Shift JIS, whose
-// letters may end in a backslash or an @.
+// letters may end in a backslash.
 func (r *fromReader) letter(i int) int {
 	rest := r.v[i:]
 	switch {
@@ -133,7 +137,7 @@ func (r *fromReader) letter(i int) int {
 		if end := bytes.Index(rest, []byte("\x1b(")); end >= 0 {
 			return min(end+3, len(rest))
 		}
-	case rest[0] > 0x80 && !r.utf8 && rest[1] >= 0x40:
+	case rest[1] == '\\' && rest[0] > 0x80 && (rest[0] < 0xa0 || rest[0] > 0xdf) && !r.utf8:
 		return 2
 	}
 	return 1
@@ -190,7 +194,7 @@ func (r *fromReader) end() {
 	}
 	r.add(angle)
 	if at := bytes.LastIndexByte(word, '@'); at > 0 && r.bad == "" {
-		if _, ok := domainOf(string(word[at+1:])); ok && bytes.IndexByte(word[:at], '@') < 0 {
+		if d, ok := domainOf(string(word[at+1:])); ok && isHost(d) && bytes.IndexByte(word[:at], '@') < 0 {
 			r.add(word)
 		}
 	}
@@ -210,7 +214,9 @@ func (r *fromReader) add(addr []byte) {
 	switch {
 	case !ok:
 		r.bad = "From has an address without a proper domain"
-	case d[0] == '[' || slices.Contains(r.domains, d):
+	case d[0] == '[':
+		r.literal = true
+	case slices.Contains(r.domains, d):
 	case len(r.domains) == maxAuthors:
 		r.bad = "From has too many domains"
 	default:

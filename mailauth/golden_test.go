@@ -63,7 +63,7 @@ type scene struct {
 
 // readScene reads lines of a word and its value, or of a record: type, name,
 // value.
-func readScene(t *testing.T, file string) scene {
+func readScene(t testing.TB, file string) scene {
 	zone := mailtest.Zone{}
 	var trusted, lists []string
 	s := scene{origin: Origin{Remote: remote, Helo: "mail.example.org"}}

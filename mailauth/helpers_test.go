@@ -2,11 +2,16 @@ package mailauth
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"net"
 	"net/netip"
 	"testing"
 
 	"homemail/mail"
+	"homemail/mailauth/rfc6376"
 )
 
 // silent is a resolver that never answers.
@@ -38,4 +43,27 @@ func judgeText(t testing.TB, o Options, from mail.Path, text string) mail.Verdic
 		b = b[n:]
 	}
 	return k.Verdict()
+}
+
+// signMessage signs From for example.org with the key that testdata/01-all-pass.dns has.
+func signMessage(t testing.TB, header, body string, more ...rfc6376.Tag) string {
+	t.Helper()
+	block, _ := pem.Decode(readFile(t, "dkim/testdata/rsa.pem"))
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.New()
+	b := rfc6376.NewBody(hash, true)
+	b.Write([]byte(body))
+	b.Close()
+	f := rfc6376.Compose("DKIM-Signature", append([]rfc6376.Tag{{Name: "v", Value: "1"}, {Name: "a", Value: "rsa-sha256"},
+		{Name: "c", Value: "relaxed/relaxed"}, {Name: "d", Value: "example.org"}, {Name: "s", Value: "s1"},
+		{Name: "h", Value: "From"}, {Name: "bh", Value: base64.StdEncoding.EncodeToString(hash.Sum(nil))}}, more...))
+	signed := rfc6376.Select(rfc6376.Fields([]byte(header)), []string{"From"})
+	sig, err := rfc6376.Sign(key, rfc6376.Digest(signed, f, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(f.Sign(sig)) + header + body
 }

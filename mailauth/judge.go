@@ -17,16 +17,15 @@ const maxRefusal = 450
 // judge fills in DMARC, ARC and what follows from them.
 func (k *Check) judge(ctx context.Context, v *mail.Verdict, chain arc.Chain) {
 	h := k.author.header
-	v.ARC = mail.ARC{Check: mail.Check{Result: chain.Result, Reason: clean(chain.Reason, maxWords)}, Sealers: chain.Sealers}
+	v.ARC = mail.ARC{Check: mail.Check{Result: chain.Result, Reason: clean(chain.Reason, maxWords)}, Sealers: chain.Sealers, Sets: chain.Sets}
 	if n := len(chain.Sealers); n > 0 {
 		v.ARC.Domain = chain.Sealers[n-1]
 	}
 	if len(h.domains) == 0 {
 		v.DMARC.Result = mail.ResultNone
 	}
-	for i, f := range k.author.records {
-		late := policy{domain: h.domains[i], failed: true}
-		k.judgeDomain(v, chain, f.wait(ctx, late))
+	for _, f := range k.author.records {
+		k.judgeDomain(v, chain, f.wait(ctx))
 	}
 	switch {
 	case len(h.domains) > 1: // RFC 7489 §6.6.1: every domain is asked, the strictest counts
@@ -45,28 +44,14 @@ func (k *Check) judge(ctx context.Context, v *mail.Verdict, chain arc.Chain) {
 // judgeDomain judges by one domain in From. What it finds counts if it is
 // worse than what is in v.
 func (k *Check) judgeDomain(v *mail.Verdict, chain arc.Chain, p policy) {
-	d := mail.DMARC{Check: mail.Check{Domain: p.domain}, Policy: p.asks}
+	d, open := evaluate(v, p)
 	v.ARC.Passed = chain.Result == mail.ResultPass && vouches(chain.First, p.domain)
-	open := p.failed
-	switch {
-	case authentic(v, p, mail.ResultPass) && !p.failed && p.asks != "":
-		d.Result = mail.ResultPass
-	case authentic(v, p, mail.ResultPass) && p.failed:
-		d.Result, d.Check.Reason = mail.ResultTempError, "the record could not be looked up"
-		open = false // it would pass, unless strictly
-	case p.failed:
-		d.Result, d.Check.Reason = mail.ResultTempError, "the record could not be looked up"
-	case p.asks == "":
-		d.Result = mail.ResultNone
-	case authentic(v, p, mail.ResultTempError):
-		d.Result, d.Check.Reason = mail.ResultTempError, "SPF or DKIM could not be looked up"
-		open = p.asks != "none"
-	default:
-		d.Result = mail.ResultFail
-	}
 	disposition, reason := mail.Accept, ""
 	if d.Result == mail.ResultFail {
-		disposition, reason = k.drawn(p), k.refusal(v, p)
+		disposition = k.drawn(p)
+	}
+	if disposition != mail.Accept {
+		reason = refusal(v, p)
 	}
 	if open {
 		disposition = mail.Defer
@@ -84,6 +69,27 @@ func (k *Check) judgeDomain(v *mail.Verdict, chain arc.Chain, p policy) {
 	if v.DMARC.Domain == "" || disposition > v.Disposition {
 		v.DMARC, v.Disposition, v.Reason = d, disposition, reason
 	}
+}
+
+// evaluate says what DMARC makes of SPF and DKIM, RFC 7489 §6.6.2. open says
+// that it failed to pass only for what could not be looked up, and that a policy
+// may depend on it.
+func evaluate(v *mail.Verdict, p policy) (d mail.DMARC, open bool) {
+	d = mail.DMARC{Check: mail.Check{Domain: p.domain}, Policy: p.asks}
+	pass := authentic(v, p, mail.ResultPass)
+	switch {
+	case p.failed: // what passes would pass, unless strictly
+		d.Result, d.Check.Reason, open = mail.ResultTempError, "the record could not be looked up", !pass
+	case p.asks == "":
+		d.Result = mail.ResultNone
+	case pass:
+		d.Result = mail.ResultPass
+	case authentic(v, p, mail.ResultTempError):
+		d.Result, d.Check.Reason, open = mail.ResultTempError, "SPF or DKIM could not be looked up", p.asks != "none"
+	default:
+		d.Result = mail.ResultFail
+	}
+	return d, open
 }
 
 // authentic reports whether SPF or a signature in line with a domain has that
@@ -114,7 +120,7 @@ func (k *Check) drawn(p policy) mail.Disposition {
 }
 
 // refusal says to the sender what was missing.
-func (k *Check) refusal(v *mail.Verdict, p policy) string {
+func refusal(v *mail.Verdict, p policy) string {
 	asks := "refused"
 	if p.asks != "reject" {
 		asks = "treated as suspicious"
@@ -173,7 +179,10 @@ func (k *Check) override(v *mail.Verdict, chain arc.Chain, p policy) (why string
 // to be trusted.
 func (k *Check) believed(chain arc.Chain, p policy) (why string, unsure bool) {
 	n := len(chain.Sealers)
-	if n == 0 || !k.c.o.TrustedForwarders(chain.Sealers[n-1]) {
+	if n == 0 {
+		return "", chain.Result == mail.ResultTempError
+	}
+	if !k.c.o.TrustedForwarders(chain.Sealers[n-1]) {
 		return "", false
 	}
 	newest := vouches(chain.Newest, p.domain)

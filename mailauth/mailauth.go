@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"homemail/mail"
@@ -28,7 +29,10 @@ const (
 	// verdictTime is how long the client waits after its final dot: it gives
 	// up after 10 min (RFC 5321 §4.5.3.2.6), impatient ones after 30 s.
 	verdictTime = 20 * time.Second
+	arcTime     = verdictTime - time.Second // so that it can still say whose seals they are
 )
+
+const lateReason = "the resolver did not answer in time"
 
 // maxHeader is how much of a header is looked at, as for every other reader of
 // headers here.
@@ -57,7 +61,7 @@ type Options struct {
 	// AllowedLists reports whether the owner lets a mailing list, by its
 	// List-Id or a domain above it, break the signatures of what it passes on.
 	AllowedLists func(list string) bool
-	Log          *slog.Logger
+	Log          *slog.Logger // of bugs; the door logs the verdicts
 }
 
 // A Checker judges messages. It may be used by many at once.
@@ -117,8 +121,10 @@ type asked struct {
 func (c *Checker) Begin(ctx context.Context, o Origin) *Check {
 	ctx, cancel := context.WithCancel(ctx)
 	k := &Check{c: c, ctx: ctx, cancel: cancel}
-	k.spf = begin(ctx, spfTime, func(ctx context.Context) mail.Check { return c.checkSPF(ctx, o) })
-	k.iprev = begin(ctx, iprevTime, func(ctx context.Context) mail.Check { return c.checkIPRev(ctx, o.Remote) })
+	late := mail.Check{Result: mail.ResultTempError, Reason: lateReason}
+	k.iprev = begin(ctx, c.o.Log, iprevTime, late, func(ctx context.Context) mail.Check { return c.checkIPRev(ctx, o.Remote) })
+	late.Domain = spfDomain(o)
+	k.spf = begin(ctx, c.o.Log, spfTime, late, func(ctx context.Context) mail.Check { return c.checkSPF(ctx, o) })
 	trusted := c.o.Clock()
 	opts := dkim.Options{LookupTXT: c.o.Resolver.LookupTXT}
 	if trusted {
@@ -180,7 +186,8 @@ func (k *Check) endHeader() {
 	k.author = &asked{header: readHeader(k.header, k.cut)}
 	for _, d := range k.author.header.domains {
 		k.author.records = append(k.author.records,
-			begin(k.ctx, verdictTime, func(ctx context.Context) policy { return k.c.lookupPolicy(ctx, d) }))
+			begin(k.ctx, k.c.o.Log, verdictTime, policy{domain: d, failed: true},
+				func(ctx context.Context) policy { return k.c.lookupPolicy(ctx, d) }))
 	}
 }
 
@@ -192,14 +199,11 @@ func (k *Check) Verdict() mail.Verdict {
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, verdictTime)
 	defer cancel()
-	late := mail.Check{Result: mail.ResultTempError, Reason: "the resolver did not answer in time"}
-	chain := begin(ctx, verdictTime, k.arc.Verify)
+	chain := begin(ctx, k.c.o.Log, arcTime, arc.Chain{Result: mail.ResultTempError, Reason: lateReason}, k.arc.Verify)
 	v := mail.Verdict{DKIM: k.dkim.Results(ctx)}
-	v.SPF = k.spf.wait(ctx, late)
-	v.IPRev = k.iprev.wait(ctx, late)
-	k.judge(ctx, &v, chain.wait(ctx, arc.Chain{Result: mail.ResultTempError, Reason: late.Reason}))
-	k.c.o.Log.Debug("judged", "spf", v.SPF.Result, "dkim", len(v.DKIM), "dmarc", v.DMARC.Result,
-		"from", v.DMARC.Domain, "arc", v.ARC.Result, "iprev", v.IPRev.Result, "disposition", v.Disposition)
+	v.SPF = k.spf.wait(ctx)
+	v.IPRev = k.iprev.wait(ctx)
+	k.judge(ctx, &v, chain.wait(ctx))
 	return v
 }
 
@@ -207,12 +211,23 @@ func (k *Check) Verdict() mail.Verdict {
 func (k *Check) Close() { k.cancel() }
 
 // A future is an answer that is being worked out in the background.
-type future[T any] struct{ answer chan T }
+type future[T any] struct {
+	answer chan T
+	late   T // the answer if there is none in time
+}
 
-// begin works something out in the background, within a time.
-func begin[T any](ctx context.Context, limit time.Duration, f func(context.Context) T) *future[T] {
-	u := &future[T]{make(chan T, 1)}
+// begin works something out in the background, within a time. A panic there is
+// a bug that a stranger has found: it costs him the answer, and nobody else
+// anything.
+func begin[T any](ctx context.Context, log *slog.Logger, limit time.Duration, late T, f func(context.Context) T) *future[T] {
+	u := &future[T]{make(chan T, 1), late}
 	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				log.Error("a check of a message's origin broke", "panic", p, "stack", string(debug.Stack()))
+				u.answer <- late
+			}
+		}()
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		u.answer <- f(ctx)
@@ -220,9 +235,9 @@ func begin[T any](ctx context.Context, limit time.Duration, f func(context.Conte
 	return u
 }
 
-// wait returns the answer, or late if it has not come when ctx ends. It is
-// called once.
-func (u *future[T]) wait(ctx context.Context, late T) T {
+// wait returns the answer, or that for being late if it has not come when ctx
+// ends. It is called once.
+func (u *future[T]) wait(ctx context.Context) T {
 	select {
 	case a := <-u.answer:
 		return a
@@ -232,6 +247,6 @@ func (u *future[T]) wait(ctx context.Context, late T) T {
 	case a := <-u.answer: // it may have come with the end
 		return a
 	default:
-		return late
+		return u.late
 	}
 }

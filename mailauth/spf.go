@@ -28,15 +28,14 @@ const heloIdentity = "of HELO"
 // checkSPF checks MAIL FROM, or HELO under the null reverse-path (RFC 7208
 // §2.4). A pass is no merit: whole clouds share addresses.
 func (c *Checker) checkSPF(ctx context.Context, o Origin) mail.Check {
-	domain, local, reason := o.From.Domain(), o.From.Local(), ""
+	domain, local, reason := spfDomain(o), o.From.Local(), ""
 	if o.From.IsNull() {
-		domain, local, reason = strings.ToLower(strings.TrimSuffix(o.Helo, ".")), "postmaster", heloIdentity
+		reason = heloIdentity
 	}
-	check := mail.Check{Result: mail.ResultNone, Reason: reason}
-	if !isHost(domain) || !o.Remote.IsValid() { // RFC 7208 §4.3, and address literals
+	check := mail.Check{Result: mail.ResultNone, Domain: domain, Reason: reason}
+	if domain == "" || !o.Remote.IsValid() {
 		return check
 	}
-	check.Domain = domain
 	if local == "" || strings.Contains(local, "@") { // the library would cut at the first
 		local = "postmaster" // RFC 7208 §4.3
 	}
@@ -51,6 +50,19 @@ func (c *Checker) checkSPF(ctx context.Context, o Origin) mail.Check {
 		check.Reason = strings.TrimSpace(reason + " " + spfReason(err))
 	}
 	return check
+}
+
+// spfDomain is the domain that is asked; "" for address literals and such, RFC
+// 7208 §4.3.
+func spfDomain(o Origin) string {
+	domain := o.From.Domain()
+	if o.From.IsNull() {
+		domain = strings.ToLower(strings.TrimSuffix(o.Helo, "."))
+	}
+	if !isHost(domain) {
+		return ""
+	}
+	return domain
 }
 
 // spfReason says why a check came to no result.

@@ -92,7 +92,14 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 // Signatures with equal demands share a hash.
 func (v *Verifier) prepare(s *signature) {
 	s.key = make(chan keyAnswer, 1)
-	go func() { s.key <- lookupKey(v.ctx, v.o.LookupTXT, s.keyName) }()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil { // a bug that a stranger's key has found costs him the result
+				s.key <- keyAnswer{err: fmt.Errorf("the key broke us: %v", p)}
+			}
+		}()
+		s.key <- lookupKey(v.ctx, v.o.LookupTXT, s.keyName)
+	}()
 	b := v.bodies[s.relaxedBody]
 	if b == nil {
 		b = new(body)
