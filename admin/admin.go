@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"time"
 
+	"homemail/bridge"
 	"homemail/mail"
 	"homemail/outbound"
 	"homemail/queue"
@@ -29,6 +30,7 @@ type House struct {
 	Keys    *outbound.Keyring
 	Relay   *relay.Relay
 	Queue   *queue.Queue
+	Bridge  *bridge.Bridge
 	Started time.Time // of the server; zero if none runs
 	Version string
 }
@@ -188,6 +190,13 @@ func operations() map[string]operation {
 		"dkim.list":         op((*House).listKeys),
 		"dkim.rotate":       op((*House).rotateKeys),
 		"dkim.activate":     op((*House).activateKeys),
+
+		"bridge.add":    op((*House).addBridge),
+		"bridge.list":   op((*House).listBridges),
+		"bridge.remove": op((*House).removeBridge),
+		"bridge.fetch":  op((*House).fetchBridge),
+		"bridge.pause":  op((*House).pauseBridge),
+		"bridge.resume": op((*House).resumeBridge),
 
 		"queue.list":         op((*House).listQueue),
 		"queue.show":         op((*House).showQueue),

@@ -7,6 +7,7 @@ package deliver
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -72,9 +73,14 @@ func (a *Agent) Stats() Stats {
 func (a *Agent) Room(size int64) error { return known(a.s.Room(size)) }
 
 // Owns reports whether an account may write as p: whether mail to p would come
-// to it. The owner of a catch-all may so use any address that is nobody's.
+// to it. The owner of a catch-all may so use any address that is nobody's. Of
+// addresses elsewhere it may use those that are noted for it.
 func (a *Agent) Owns(id mail.AccountID, p mail.Path) bool {
 	found, err := a.accounts(p)
+	if errors.Is(err, mail.ErrNotLocal) {
+		who, err := a.people.get(id)
+		return err == nil && slices.Contains(who.sendAs, p.Key())
+	}
 	if err != nil {
 		return false
 	}
@@ -113,7 +119,8 @@ type person struct {
 	quota    int64
 	inbox    mail.MailboxID // it is always the same
 	forward  []mail.Path
-	only     bool // keeps no copy of what is forwarded
+	only     bool        // keeps no copy of what is forwarded
+	sendAs   []mail.Path // addresses elsewhere
 }
 
 // get returns an account's person, as of the last change of any account.
@@ -148,6 +155,6 @@ func (p *people) read(id mail.AccountID) (who person, err error) {
 	}
 	inbox, err := who.account.MailboxFor(mail.Inbox)
 	who.address, who.disabled, who.quota, who.inbox = profile.Address, profile.Disabled, profile.Quota, inbox.ID
-	who.forward, who.only = profile.Forward, profile.ForwardOnly
+	who.forward, who.only, who.sendAs = profile.Forward, profile.ForwardOnly, profile.SendAs
 	return who, err
 }

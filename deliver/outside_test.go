@@ -250,3 +250,16 @@ func TestHeaderInPieces(t *testing.T) {
 		}
 	}
 }
+
+// TestSendAs lets anna write as her address elsewhere, and nobody else.
+func TestSendAs(t *testing.T) {
+	h := newHouse(t)
+	h.must(h.anna.Update(func(p *store.Profile) error { p.AddSendAs("Anna@Elsewhere.test"); return nil }))
+	if !h.Owns(h.anna.ID, "anna@elsewhere.test") || h.Owns(h.otto.ID, "anna@elsewhere.test") || h.Owns(h.anna.ID, "otto@elsewhere.test") {
+		t.Error("the wrong ones may write as anna@elsewhere.test")
+	}
+	h.must(h.anna.Update(func(p *store.Profile) error { p.DropSendAs("anna@elsewhere.test"); return nil }))
+	if h.Owns(h.anna.ID, "anna@elsewhere.test") {
+		t.Error("anna may still write as it")
+	}
+}

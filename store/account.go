@@ -34,9 +34,24 @@ type Profile struct {
 	KeepDays int `json:"keep_days"`
 	// Forward are addresses that get the account's mail too, here or outside.
 	Forward []mail.Path `json:"forward,omitempty"`
+	// SendAs are addresses elsewhere that the account may write as, in their key
+	// form.
+	SendAs []mail.Path `json:"send_as,omitempty"`
 	// ForwardOnly keeps no copy of what was forwarded.
 	ForwardOnly bool      `json:"forward_only,omitempty"`
 	Created     time.Time `json:"created"`
+}
+
+// AddSendAs lets the account write as an address elsewhere.
+func (p *Profile) AddSendAs(address mail.Path) {
+	if !slices.Contains(p.SendAs, address.Key()) {
+		p.SendAs = append(p.SendAs, address.Key())
+	}
+}
+
+// DropSendAs ends that.
+func (p *Profile) DropSendAs(address mail.Path) {
+	p.SendAs = slices.DeleteFunc(p.SendAs, func(a mail.Path) bool { return a == address.Key() })
 }
 
 // A Device is a password that was made for one mail program. The password is

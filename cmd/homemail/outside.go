@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"homemail/bridge"
 	"homemail/clock"
 	"homemail/deliver"
 	"homemail/mail"
@@ -206,6 +207,7 @@ func localAddrs() (list []netip.Addr) {
 func (h *house) buildOutside(w world) {
 	h.relay = h.newRelay(w)
 	h.queue = h.newQueue()
+	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dial})
 }
 
 // newRelay makes what sends mail.

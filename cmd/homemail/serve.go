@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homemail/admin"
+	"homemail/bridge"
 	"homemail/certs"
 	"homemail/clock"
 	"homemail/config"
@@ -92,6 +93,7 @@ type house struct {
 	keys   *outbound.Keyring
 	relay  *relay.Relay
 	queue  *queue.Queue
+	bridge *bridge.Bridge
 
 	started time.Time // zero if nothing is served
 
@@ -200,6 +202,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.signIn.Run(ctx) })
 	g.Go(func() error { return h.relay.Run(ctx) })
 	g.Go(func() error { return h.queue.Run(ctx) })
+	g.Go(func() error { return h.bridge.Run(ctx) })
 	g.Go(func() error { return h.saveClock(ctx) })
 	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
@@ -232,7 +235,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Started: h.started, Version: version()}
+	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Started: h.started, Version: version()}
 }
 
 // serve answers at one door.
