@@ -55,7 +55,7 @@ func TestDirect(t *testing.T) {
 			map[string]string{first: greet + takes + quit}, "relayed", "mx.real.test [192.0.2.1]:25", 0},
 
 		"refused connection, then the next":  {twoMX(), map[string]string{second: greet + takes + quit}, "relayed", "mx2.example.test [192.0.2.2]:25", 0},
-		"nobody connects":                    {twoMX(), nil, "temporary connect", "mx2.example.test [192.0.2.2]:25", 0},
+		"nobody connects":                    {twoMX(), nil, "temporary connect 4.4.1", "mx2.example.test [192.0.2.2]:25", 0},
 		"no answer to SYN, then the next":    {twoMX(), map[string]string{first: "HANG", second: greet + takes + quit}, "relayed", "", connectTimeout},
 		"silent, then the next":              {twoMX(), map[string]string{first: nothing, second: greet + takes + quit}, "relayed", "", 5 * time.Minute},
 		"5xx greeting, then the next":        {twoMX(), map[string]string{first: "> 554 go away", second: greet + takes + quit}, "relayed", "", 0},
@@ -68,9 +68,9 @@ func TestDirect(t *testing.T) {
 		"greylisted everywhere":              {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 450 4.2.0 grey\n> 503 x\n" + quit, second: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 450 4.2.0 grey too\n> 503 x\n" + quit}, "temporary reply 4.2.0 grey too", "", 0},
 		"greylisted, then dead":              {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 450 4.2.0 grey\n> 503 x\n" + quit}, "temporary reply 4.2.0 grey", "mx.example.test [192.0.2.1]:25", 0},
 		"lost before the dot, then the next": {twoMX(), map[string]string{first: greet + "< MAIL\nclose", second: greet + takes + quit}, "relayed", "mx2.example.test [192.0.2.2]:25", 0},
-		"lost after the dot: no other":       {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nclose", second: greet + takes}, "temporary lost", "mx.example.test [192.0.2.1]:25", 0},
-		"silent after the dot: no other":     {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nhang", second: greet + takes}, "temporary timeout", "", 0},
-		"not SMTP":                           {oneMX(), map[string]string{first: "> HTTP/1.1 400 Bad\n<all"}, "temporary broken", "", 0},
+		"lost after the dot: no other":       {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nclose", second: greet + takes}, "temporary lost 4.4.2", "mx.example.test [192.0.2.1]:25", 0},
+		"silent after the dot: no other":     {twoMX(), map[string]string{first: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nhang", second: greet + takes}, "temporary timeout 4.4.2", "", 0},
+		"not SMTP":                           {oneMX(), map[string]string{first: "> HTTP/1.1 400 Bad\n<all"}, "temporary broken 4.5.0", "", 0},
 
 		"IPv6 dead, IPv4 alive": {mailtest.Zone{"MX example.test": {"10 mx.example.test"}, "AAAA mx.example.test": {"2001:db8::1"}, "A mx.example.test": {"192.0.2.1"}},
 			map[string]string{first: greet + takes + quit}, "relayed", "", 0},
@@ -81,7 +81,7 @@ func TestDirect(t *testing.T) {
 		"is ourselves by name":    {mailtest.Zone{"MX example.test": {"10 BOX.example.org"}, "A box.example.org": {"192.0.2.1"}}, map[string]string{first: greet + takes}, "permanent bad-mx 5.4.6", "", 0},
 		"is ourselves by address": {mailtest.Zone{"MX example.test": {"10 other.example.test"}, "A other.example.test": {"203.0.113.9"}}, map[string]string{"203.0.113.9:25": greet + takes}, "permanent bad-mx 5.4.6", "", 0},
 		"we are the second": {mailtest.Zone{"MX example.test": {"10 mx.example.test", "20 box.example.org", "30 mx2.example.test"}, "A mx.example.test": {"192.0.2.1"}, "A mx2.example.test": {"192.0.2.2"}, "A box.example.org": {"192.0.2.3"}},
-			map[string]string{second: greet + takes, "192.0.2.3:25": greet + takes}, "temporary connect", "mx.example.test [192.0.2.1]:25", 0},
+			map[string]string{second: greet + takes, "192.0.2.3:25": greet + takes}, "temporary connect 4.4.1", "mx.example.test [192.0.2.1]:25", 0},
 		"we are as good as another": {mailtest.Zone{"MX example.test": {"10 mx.example.test", "10 box.example.org"}, "A mx.example.test": {"192.0.2.1"}, "A box.example.org": {"192.0.2.3"}},
 			map[string]string{first: greet + takes}, "permanent bad-mx 5.4.6", "", 0},
 	} {
@@ -175,7 +175,7 @@ func TestBounds(t *testing.T) {
 	bubble(t, w, func(t *testing.T) {
 		start := time.Now()
 		outs := w.send(w.relay(), "mx:example.test", message("bob@example.test"))
-		if brief(outs) != "temporary timeout" || time.Since(start) > openTime+time.Minute {
+		if brief(outs) != "temporary timeout 4.4.2" || time.Since(start) > openTime+time.Minute {
 			t.Errorf("%s after %v", brief(outs), time.Since(start))
 		}
 	})

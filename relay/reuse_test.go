@@ -47,13 +47,13 @@ func TestReuse(t *testing.T) {
 		"another policy": {tlsOn + takes + quit, func(w *world) {
 			w.policy["example.test"] = mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"mx.example.test"}}
 		}, false, "relayed", 2},
-		"another server":     {tlsOn + takes + quit, func(w *world) { w.zone["A mx.example.test"] = []string{"192.0.2.9"} }, false, "temporary connect", 1},
+		"another server":     {tlsOn + takes + quit, func(w *world) { w.zone["A mx.example.test"] = []string{"192.0.2.9"} }, false, "temporary connect 4.4.1", 1},
 		"REQUIRETLS":         {tlsOn + takes + quit, nil, true, "permanent needs-tls 5.7.30", 1},
 		"closed by then":     {tlsOn + takes + "close---" + tlsOn + takes + quit, nil, false, "relayed", 2},
 		"421 by then":        {tlsOn + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\n> 250 ok\n< MAIL\n> 421 4.7.0 enough\n---" + tlsOn + takes + quit, nil, false, "relayed", 2},
 		"452 for this":       {tlsOn + takes + "< MAIL\n< RCPT\n< DATA\n> 452 4.5.3 enough messages\n> 503 x\n> 503 x\n" + quit + "---" + tlsOn + takes + quit, nil, false, "relayed", 2},
 		"refused for good":   {tlsOn + takes + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 550 5.1.1 no\n> 503 x\n" + quit, nil, false, "permanent reply 5.1.1 no", 1},
-		"lost after the dot": {tlsOn + takes + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nclose---" + tlsOn + takes, nil, false, "temporary lost", 1},
+		"lost after the dot": {tlsOn + takes + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n<data\nclose---" + tlsOn + takes, nil, false, "temporary lost 4.4.2", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{zone: oneMX(), servers: map[string]string{addr: tt.server}, policy: policies{}}
@@ -93,6 +93,9 @@ func TestManyThroughOne(t *testing.T) {
 			t.Errorf("%d connections", w.dials[addr])
 		}
 	})
+	if err := w.played[addr][0].Err; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestSettledFirst: what became of the message is stable before the server
@@ -149,7 +152,7 @@ func TestOwnHopOnly(t *testing.T) {
 		}
 		cancel()
 		for range perHop + 1 {
-			if got := <-ended; got != "temporary ours" {
+			if got := <-ended; got != "temporary ours 4.3.0" {
 				t.Error(got)
 			}
 		}

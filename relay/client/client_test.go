@@ -519,6 +519,21 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestStaysCancelled: no later limit brings a connection back to life.
+func TestStaysCancelled(t *testing.T) {
+	play(t, hello+"\nhang", func(t *testing.T, nc net.Conn) {
+		c := dial(t, nc)
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := c.watch(ctx)
+		cancel()
+		synctest.Wait()
+		start := time.Now()
+		if _, err := c.ask("NOOP", "NOOP", mailTime); cause(err) != mail.CauseOurs || time.Since(start) != 0 || stop() {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
 // TestSlowReader: a server that takes a block just in time, again and again, is
 // left when it is slower than minRate.
 func TestSlowReader(t *testing.T) {

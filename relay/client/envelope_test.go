@@ -178,3 +178,49 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+// FuzzCommands: whatever an envelope holds, MAIL and RCPT are one line each, and
+// the address ends where we mean it to.
+func FuzzCommands(f *testing.F) {
+	f.Add("anna@example.org", "bob@example.test", "q+2B1", "rfc822;x", "NEVER")
+	f.Add("a\r\nb", "<>", "x y", ";\n", ",")
+	f.Add(`"a>"@b`, `"a\"@b`, "=", "\x00;", "\x7f")
+	f.Add("a> SIZE=1@b", "jürgen@bücher.test", "", "", "")
+	f.Fuzz(func(t *testing.T, from, to, id, original, notify string) {
+		c := &Conn{ext: extensions{"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": ""}}
+		r := mail.Recipient{Path: mail.Path(to), Original: original, Notify: []string{notify}}
+		e := mail.Envelope{From: mail.Path(from), To: []mail.Recipient{r}, EnvelopeID: id, Return: notify}
+		x := &transaction{c: c, m: Message{Envelope: e}, outs: make([]mail.Outcome, 1)}
+		if x.prepare() != nil || len(x.live) == 0 {
+			return
+		}
+		for _, line := range []string{x.mailLine(), x.rcptLine(r)} {
+			if !safe(line) {
+				t.Errorf("%q", line)
+			}
+			_, rest, _ := strings.Cut(line, ":<")
+			params := strings.Fields(rest[endOfPath(rest):])
+			for _, p := range params {
+				if name, _, _ := strings.Cut(p, "="); !strings.Contains(" SIZE BODY SMTPUTF8 RET ENVID NOTIFY ORCPT ", " "+name+" ") {
+					t.Errorf("%q has %q", line, p)
+				}
+			}
+		}
+	})
+}
+
+// endOfPath is where the angle bracket closes, past quoted strings.
+func endOfPath(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '>' && !quoted:
+			return i + 1
+		}
+	}
+	return len(s)
+}

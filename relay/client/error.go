@@ -44,8 +44,26 @@ func Outcome(err error) mail.Outcome {
 	o := mail.Outcome{Fate: mail.Temporary, Cause: e.Cause, Reply: e.Reply}
 	if o.Reply.Code == 0 {
 		o.Reply.Text = truncate(printable(e.Error()), maxWords)
+		o.Reply.Enhanced = status(e.Cause)
 	}
 	return o
+}
+
+// status is the enhanced code, RFC 3463 §3, for what no server has said.
+func status(c mail.Cause) string {
+	switch c {
+	case mail.CauseConnect:
+		return "4.4.1" // no answer from host
+	case mail.CauseTimeout, mail.CauseLost:
+		return "4.4.2" // bad connection
+	case mail.CauseBroken:
+		return "4.5.0" // other protocol status
+	case mail.CauseTLS:
+		return "4.7.5" // cryptographic failure
+	case mail.CauseAuth:
+		return "4.7.8" // RFC 4954 §6
+	}
+	return "4.3.0" // other mail system status
 }
 
 // unsure marks an error after which the server may have the message.
