@@ -67,11 +67,12 @@ func (b *Bridge) checkIMAP(ctx context.Context, a Account, password string) (r R
 		return r, err
 	}
 	for n, f := range a.folders() {
-		if _, err := i.open(f.there, true); err != nil {
+		x, err := i.open(f.there, true)
+		if err != nil {
 			return r, err
 		}
-		if m := i.c.Mailbox(); n == 0 && m != nil {
-			r.Messages = int(m.NumMessages)
+		if n == 0 {
+			r.Messages = int(x.exists)
 		}
 	}
 	i.logout()

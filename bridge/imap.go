@@ -32,6 +32,9 @@ type imapConn struct {
 	stop func()
 	caps imap.CapSet
 	news chan struct{} // the server told of a new message
+	// broken says that a body could not be read. Then the client's reader ends
+	// by itself, and must not be met in the same literal again.
+	broken bool
 }
 
 // dialIMAP connects and signs in.
@@ -40,6 +43,7 @@ func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*ima
 	if err != nil {
 		return nil, err
 	}
+	w.lex = &lexer{}
 	i := &imapConn{w: w, o: b.o, stop: stop, news: make(chan struct{}, 1)}
 	conn := net.Conn(w)
 	if a.TLS != Implicit { // the greeting came before TLS; it is not believed
@@ -97,8 +101,9 @@ func (i *imapConn) signIn(a Account, password string) error {
 		return signInError(err)
 	}
 	i.w.allow()
-	if i.caps = i.c.Caps(); i.caps == nil {
-		return fmt.Errorf("%w: it does not tell its capabilities", errProtocol)
+	i.caps, err = i.c.Capability().Wait() // c.Caps may still have those from before
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	return nil
 }
@@ -143,7 +148,7 @@ func (i *imapConn) open(name string, readOnly bool) (*imapBox, error) {
 	if data.UIDValidity == 0 {
 		return nil, fmt.Errorf("%w: no UIDVALIDITY", errNoUIDs)
 	}
-	return &imapBox{imapConn: i, validity: data.UIDValidity}, nil
+	return &imapBox{imapConn: i, validity: data.UIDValidity, exists: data.NumMessages}, nil
 }
 
 // visitIMAP fetches all there is, and then what comes as it comes, until
@@ -237,6 +242,7 @@ func (i *imapConn) pause(ctx context.Context, d time.Duration, knock <-chan stru
 type imapBox struct {
 	*imapConn
 	validity uint32
+	exists   uint32   // messages when it was opened
 	last     imap.UID // the highest that was listed
 }
 
@@ -253,37 +259,51 @@ func uidSet(keys []string) (set imap.UIDSet) {
 	return set
 }
 
-// list asks for UIDs by sequence number when all are wanted, as `n:*` would
-// always have an answer.
+// list asks by sequence number when all are wanted, and for some at a time: no
+// number changes from one FETCH to the next (RFC 3501 §7.4.1).
 func (x *imapBox) list(all bool, fn func(string) error) error {
-	var set imap.NumSet = imap.UIDSet{{Start: x.last + 1}}
-	if all {
-		x.w.allow()
-		if err := x.c.Noop().Wait(); err != nil {
-			return fmt.Errorf("%w: %w", errLost, err)
-		}
-		x.last = 0
-		m := x.c.Mailbox()
-		if m == nil {
-			return fmt.Errorf("%w: it closed the mailbox", errProtocol)
-		}
-		n := m.NumMessages
-		if n == 0 {
-			return nil
-		}
-		if n > listedMax {
-			return fmt.Errorf("%w: %d", errTooMany, n)
-		}
-		set = imap.SeqSet{{Start: 1, Stop: n}}
+	if !all {
+		return x.uids(imap.UIDSet{{Start: x.last + 1}}, fn)
 	}
+	x.w.allow()
+	if err := x.c.Noop().Wait(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	m := x.c.Mailbox()
+	if m == nil {
+		return fmt.Errorf("%w: it closed the mailbox", errProtocol)
+	}
+	n := m.NumMessages
+	if n > listedMax {
+		return fmt.Errorf("%w: %d", errTooMany, n)
+	}
+	x.last = 0
+	for from := uint32(1); from <= n; from += listSize {
+		if err := x.uids(imap.SeqSet{{Start: from, Stop: min(from+listSize-1, n)}}, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listSize is how many UIDs one FETCH asks for. The client keeps account of the
+// answers, in a time that is the square of their number if they come in disorder.
+const listSize = 10_000
+
+// uids calls fn for each UID of a set that is there.
+func (x *imapBox) uids(set imap.NumSet, fn func(string) error) error {
+	count := 0
 	return x.each(set, &imap.FetchOptions{UID: true}, func(m *imapclient.FetchMessageData) error {
+		if count++; count > listSize {
+			return fmt.Errorf("%w: many new messages; all are listed anew", errLost)
+		}
 		uid := imap.UID(0)
 		for it := m.Next(); it != nil; it = m.Next() {
 			if u, ok := it.(imapclient.FetchItemDataUID); ok {
 				uid = u.UID
 			}
 		}
-		if uid == 0 {
+		if uid == 0 || x.last != 0 && uid <= x.last && set.Dynamic() { // "n:*" always has an answer
 			return nil
 		}
 		x.last = max(x.last, uid)
@@ -300,7 +320,9 @@ func (x *imapBox) each(set imap.NumSet, o *imap.FetchOptions, fn func(*imapclien
 		x.w.allow()
 		if err := fn(m); err != nil {
 			x.stop()
-			cmd.Close()
+			if !x.broken {
+				cmd.Close()
+			}
 			return err
 		}
 	}
@@ -378,7 +400,7 @@ func (x *imapBox) body(m *imapclient.FetchMessageData, about map[imap.UID]remote
 			if lied {
 				r.size = it.Literal.Size()
 			}
-			if err := file(r, &whole{taken{it.Literal, x.w}, it.Literal.Size()}); err != nil {
+			if err := file(r, &whole{x, it.Literal, it.Literal.Size()}); err != nil {
 				return err
 			}
 			if lied {
@@ -389,29 +411,21 @@ func (x *imapBox) body(m *imapclient.FetchMessageData, about map[imap.UID]remote
 	return nil
 }
 
-// taken lets a server go on while its words are read.
-type taken struct {
-	r io.Reader
-	w *wire
-}
-
-func (t taken) Read(p []byte) (int, error) {
-	t.w.allow()
-	return t.r.Read(p)
-}
-
 // whole reads a literal, and notices when the connection ends within it: the
 // IMAP client reports that as the literal's end.
 type whole struct {
+	x    *imapBox
 	r    io.Reader
 	left int64
 }
 
 func (w *whole) Read(p []byte) (int, error) {
+	w.x.w.allow()
 	n, err := w.r.Read(p)
 	w.left -= int64(n)
-	if err == io.EOF && w.left > 0 {
-		err = fmt.Errorf("%w: %d bytes of a message are missing", errLost, w.left)
+	if err != nil && w.left > 0 {
+		w.x.broken = true
+		err = fmt.Errorf("%w: %d bytes of a message are missing: %w", errLost, w.left, err)
 	}
 	return n, err
 }

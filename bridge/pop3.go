@@ -292,6 +292,17 @@ func (x *popBox) remove(keys []string) error {
 	return nil
 }
 
+// taken lets a server go on while its words are read.
+type taken struct {
+	r io.Reader
+	w *wire
+}
+
+func (t taken) Read(p []byte) (int, error) {
+	t.w.allow()
+	return t.r.Read(p)
+}
+
 // A dotReader reads the lines of a multi-line answer, RFC 1939 §3. Only CR LF
 // ends a line: a message with bare LFs cannot end its answer early.
 type dotReader struct {
