@@ -10,8 +10,17 @@ import (
 	"net/netip"
 	"testing"
 
+	"homemail/internal/mailtest"
 	"homemail/mail"
 	"homemail/mailauth/rfc6376"
+	"homemail/resolver"
+)
+
+// Who can be asked.
+var (
+	_ Resolver = net.DefaultResolver
+	_ Resolver = (*resolver.Resolver)(nil)
+	_ Resolver = mailtest.Zone{}
 )
 
 // silent is a resolver that never answers.

@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
+	"strings"
 	"time"
 
 	"homemail/mail"
@@ -65,7 +67,13 @@ func NewVerifier(ctx context.Context, o Options) *Verifier {
 // that the header was not cut off. The Verifier keeps a reference to it.
 func (v *Verifier) SetHeader(header []byte, whole bool) {
 	v.fields = rfc6376.Fields(header)
-	long := !whole || len(v.fields) > maxFields || len(header) > rfc6376.MaxHeader
+	var bad error
+	switch {
+	case !whole || len(v.fields) > maxFields || len(header) > rfc6376.MaxHeader:
+		bad = permanent("the header is too long to verify")
+	case slices.ContainsFunc(v.fields[min(1, len(v.fields)):], isNoField):
+		bad = permanent("the header has a line that is no field")
+	}
 	for _, f := range v.fields[:min(len(v.fields), maxFields)] {
 		if f.Name() != "dkim-signature" {
 			continue
@@ -79,13 +87,21 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 		if s.err == nil {
 			s.err = s.checkTime(v.o.Now)
 		}
-		if s.err == nil && long {
-			s.err = permanent("the header is too long to verify")
+		if s.err == nil {
+			s.err = bad
 		}
 		if s.err == nil {
 			v.prepare(s)
 		}
 	}
+}
+
+// isNoField reports whether a line is no field. No signature covers it, and
+// there are readers that take it for more of the field before it: somebody may
+// have put it below From. Only the first may be one, from an mbox.
+func isNoField(f rfc6376.Field) bool {
+	name := f.Name()
+	return name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // prepare starts the lookup of the key and sees that the body is hashed.

@@ -201,16 +201,27 @@ const rfc8463Key = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3
 const rfc6376Key = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v" +
 	"/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB"
 
-// TestTags goes through RFC 6376 §3.5, §3.6.1 and §6.1 tag by tag.
+// Short names for the tables.
+const (
+	pass    = mail.ResultPass
+	fail    = mail.ResultFail
+	perm    = mail.ResultPermError
+	temp    = mail.ResultTempError
+	neutral = mail.ResultNeutral
+)
+
+// A tagTest is a signature with these tags, and what is to come of it.
+type tagTest struct {
+	name, tags string
+	key        string // for the RSA selector; "" for the usual
+	want       mail.Result
+}
+
+func change(old, new string) string { return strings.Replace(testTags, old, new, 1) }
+
+// TestTags goes through RFC 6376 §3.5 and §6.1.1 tag by tag.
 func TestTags(t *testing.T) {
-	const pass, fail, perm, temp, neutral = mail.ResultPass, mail.ResultFail, mail.ResultPermError, mail.ResultTempError, mail.ResultNeutral
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	change := func(old, new string) string { return strings.Replace(testTags, old, new, 1) }
-	for _, tt := range []struct {
-		name, tags string
-		key        string // for the RSA selector; "" for the usual
-		want       mail.Result
-	}{
+	runTags(t, []tagTest{
 		{"relaxed/relaxed", testTags, "", pass},
 		{"simple/simple", change("relaxed/relaxed", "simple/simple"), "", pass},
 		{"relaxed/simple", change("relaxed/relaxed", "relaxed"), "", pass},
@@ -248,7 +259,12 @@ func TestTags(t *testing.T) {
 		{"s= no name", change("s=rsa", "s=-_!"), "", perm},
 		{"no key", change("s=rsa", "s=other"), "", perm},
 		{"resolver fails", change("s=rsa", "s=broken"), "", temp},
+	})
+}
 
+// TestNumbers has the tags that are numbers.
+func TestNumbers(t *testing.T) {
+	runTags(t, []tagTest{
 		{"x= to come", testTags + "x=1767323100; ", "", pass},
 		{"x= over", testTags + "x=1767323044; ", "", perm},
 		{"x= before t=", testTags + "t=1767323300; x=1767323200; ", "", perm},
@@ -258,13 +274,17 @@ func TestTags(t *testing.T) {
 		{"t= no number", testTags + "t=now; ", "", perm},
 		{"t= negative", testTags + "t=-1; ", "", perm},
 		{"x= huge", testTags + "x=99999999999999999999999; ", "", perm},
-
 		{"l= of all", testTags + fmt.Sprintf("l=%d; ", len(plainBody("relaxed", testBody))), "", pass},
 		{"l= of a part", testTags + "l=10; ", "", neutral},
 		{"l= of nothing", testTags + "l=0; ", "", neutral},
 		{"l= over the end", testTags + "l=1000; ", "", perm},
 		{"l= no number", testTags + "l=1x; ", "", perm},
+	})
+}
 
+// TestKeys goes through RFC 6376 §3.6.1.
+func TestKeys(t *testing.T) {
+	runTags(t, []tagTest{
 		{"key without v=", testTags, "p=" + spki(&keys().rsa.PublicKey), pass},
 		{"key, bare", testTags, "v=DKIM1; p=" + base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(&keys().rsa.PublicKey)), pass},
 		{"key, v= not first", testTags, "k=rsa; v=DKIM1; p=" + spki(&keys().rsa.PublicKey), perm},
@@ -284,7 +304,12 @@ func TestTags(t *testing.T) {
 		{"key of another kind", testTags, "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", fail},
 		{"key, notes", testTags, rsaRecord() + "; n=it's (not)\\ bad", pass},
 		{"key, too long", testTags, rsaRecord() + "; n=" + strings.Repeat("x", 5000), perm},
-	} {
+	})
+}
+
+func runTags(t *testing.T, tests []tagTest) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, tt := range tests {
 		dns := zone()
 		dns["broken._domainkey.example.com"] = []string{"SERVFAIL"}
 		if tt.key != "" {
@@ -306,6 +331,15 @@ func TestUntrustedClock(t *testing.T) {
 		if got := verify(t, zone(), nil, sign(testTags+tags, testHeader, testBody)); got[0].Result != mail.ResultPass {
 			t.Errorf("%s: %+v", tags, got)
 		}
+	}
+}
+
+// TestIDN: d= and s= may be U-labels, RFC 8616 §5.
+func TestIDN(t *testing.T) {
+	tags := strings.NewReplacer("d=example.com", "d=Bücher.example", "s=rsa", "s=schlüssel").Replace(testTags) + "i=jürgen@neu.bücher.example; "
+	dns := records{"xn--schlssel-95a._domainkey.xn--bcher-kva.example": {rsaRecord()}}
+	if got := verify(t, dns, time.Now, sign(tags, testHeader, testBody)); got[0].Result != mail.ResultPass || got[0].Domain != "xn--bcher-kva.example" {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -333,6 +367,15 @@ func TestChanges(t *testing.T) {
 			t.Errorf("%q for %q: %+v", tt.new, tt.old, got[0])
 		}
 	}
+	for _, line := range []string{"\xa0, eve@evil.test", "\x0b, eve@evil.test", "\u3000, eve@evil.test", ", eve@evil.test", "x y: eve@evil.test", "From\r\n : eve@evil.test"} {
+		got := verify(t, zone(), time.Now, strings.Replace(good, "To: ", line+"\r\nTo: ", 1))
+		if got[0].Result != mail.ResultPermError {
+			t.Errorf("%q below From: %+v", line, got[0])
+		}
+	}
+	if got := verify(t, zone(), time.Now, ">From joe Fri Jul 11 2003\r\n"+good); got[0].Result != mail.ResultPass {
+		t.Errorf("from an mbox: %+v", got[0])
+	}
 	testing := zone()
 	testing["rsa._domainkey.example.com"][0] += "; t=y"
 	if got := verify(t, testing, time.Now, strings.Replace(good, "hungry", "thirsty", 1)); got[0].Result != mail.ResultNeutral {
@@ -349,19 +392,23 @@ func TestRow19Bounds(t *testing.T) {
 		got[7].Result != mail.ResultPass || got[8].Result != mail.ResultPermError {
 		t.Errorf("21 signatures: %+v", got)
 	}
-	for bits, want := range map[int]string{1023: "", 4097: "", 16384: "", 65536: ""} {
+	for _, bits := range []int{1023, 4097, 16384, 65536} {
 		n := make([]byte, (bits+7)/8)
 		n[0], n[len(n)-1] = 1<<uint((bits-1)%8), 1
 		pub := &rsa.PublicKey{E: 65537}
 		pub.N = new(big.Int).SetBytes(n)
 		dns := records{"rsa._domainkey.example.com": {"v=DKIM1; p=" + spki(pub)}}
-		began := time.Now()
-		got := verify(t, dns, time.Now, one)
-		if got[0].Result != mail.ResultPermError {
-			t.Errorf("%d bits: %+v, want permerror%s", bits, got, want)
+		best := time.Hour // of a few: other tests run beside
+		for range 5 {
+			began := time.Now()
+			got := verify(t, dns, time.Now, one)
+			best = min(best, time.Since(began))
+			if got[0].Result != mail.ResultPermError {
+				t.Errorf("%d bits: %+v", bits, got)
+			}
 		}
-		if d := time.Since(began); d > 50*time.Millisecond {
-			t.Errorf("%d bits took %v", bits, d)
+		if best > 50*time.Millisecond {
+			t.Errorf("%d bits took %v", bits, best)
 		}
 	}
 	many := records{"rsa._domainkey.example.com": slices.Repeat([]string{rsaRecord()}, 3)}
@@ -398,8 +445,9 @@ func TestRow19CPU(t *testing.T) {
 			t.Fatalf("got %+v", got)
 		}
 	}
+	t.Logf("8 signatures took %v", best)
 	if best > 50*time.Millisecond {
-		t.Errorf("took %v", best)
+		t.Errorf("8 signatures took %v", best)
 	}
 }
 
