@@ -349,9 +349,23 @@ func (h *house) metrics() *metrics.Registry {
 			return float64(n)
 		}, "protocol", name)
 	}
+	h.queueMetrics(r)
 	p := h.pop3.Stats()
 	r.Counter("homemail_pop3_retrieved_total", "Messages sent by POP3.", func() float64 { return float64(p.Retrieved.Load()) })
 	return r
+}
+
+func (h *house) queueMetrics(r *metrics.Registry) {
+	figure := func(read func(queue.Stats) float64) func() float64 {
+		return func() float64 { return read(h.queue.Stats()) }
+	}
+	r.Gauge("homemail_queue_recipients", "Recipients that mail waits for.", figure(func(s queue.Stats) float64 { return float64(s.Queued) }))
+	r.Gauge("homemail_queue_due", "Of them, those whose time has come.", figure(func(s queue.Stats) float64 { return float64(s.Due) }))
+	r.Gauge("homemail_queue_oldest_seconds", "How long the one has waited that waits longest.", figure(func(s queue.Stats) float64 { return s.OldestAge.Seconds() }))
+	r.Gauge("homemail_queue_active", "Attempts under way.", figure(func(s queue.Stats) float64 { return float64(s.Active) }))
+	r.Counter("homemail_queue_relayed_total", "Recipients whose mail has left.", figure(func(s queue.Stats) float64 { return float64(s.Relayed) }))
+	r.Counter("homemail_queue_deferred_total", "Attempts after which a recipient waits on.", figure(func(s queue.Stats) float64 { return float64(s.Deferred) }))
+	r.Counter("homemail_queue_failed_total", "Recipients that were given up.", figure(func(s queue.Stats) float64 { return float64(s.Failed) }))
 }
 
 func smtpMetrics(r *metrics.Registry, door string, s *smtpd.Server) {
@@ -363,6 +377,7 @@ func smtpMetrics(r *metrics.Registry, door string, s *smtpd.Server) {
 		{"homemail_smtp_bytes_total", "Bytes of the messages stored.", func(s smtpd.Stats) int64 { return s.Bytes }},
 		{"homemail_smtp_temporary_total", "Commands refused with a 4xx.", func(s smtpd.Stats) int64 { return s.Temporary }},
 		{"homemail_smtp_permanent_total", "Commands refused with a 5xx.", func(s smtpd.Stats) int64 { return s.Permanent }},
+		{"homemail_smtp_forged_total", "Messages refused because their author's domain disowns them.", func(s smtpd.Stats) int64 { return s.Forged }},
 		{"homemail_smtp_auth_failed_total", "Failed sign-ins.", func(s smtpd.Stats) int64 { return s.AuthFailed }},
 	} {
 		r.Counter(f.name, f.help, func() float64 { return float64(f.read(s.Stats())) }, "door", door)

@@ -255,7 +255,7 @@ func TestCheck(t *testing.T) {
 		{"deliver/a.go", `import "github.com/emersion/go-smtp"`, "only [smtpd cmd/homemail] may"},
 		{"deliver/a_test.go", `import "github.com/emersion/go-smtp"`, ""},
 		{"cmd/homemail/try.go", `import "github.com/emersion/go-imap/v2/imapclient"`, ""},
-		{"pop3d/a.go", `import "github.com/emersion/go-imap/v2"`, "only [imapd cmd/homemail] may"},
+		{"pop3d/a.go", `import "github.com/emersion/go-imap/v2"`, "only [imapd bridge cmd/homemail] may"},
 		{"listen/a.go", `import "github.com/prometheus/client_golang/prometheus"`, "only [metrics] may"},
 		{"listen/a.go", `import "flag"`, "only [cmd] may"},
 		{"cmd/homemail/main.go", `import "flag"`, ""},
