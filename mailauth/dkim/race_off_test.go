@@ -1,0 +1,6 @@
+//go:build !race
+
+package dkim
+
+// slow is by how much the race detector slows us down.
+const slow = 1
