@@ -164,9 +164,22 @@ func TestBounds(t *testing.T) {
 	}
 	w := &world{zone: zone, servers: servers}
 	bubble(t, w, func(t *testing.T) {
-		w.send(w.relay(), "mx:example.test", message("bob@example.test"))
+		r := w.relay()
+		w.send(r, "mx:example.test", message("bob@example.test"))
 		if len(w.dials) != maxAddresses {
 			t.Errorf("%d dials", len(w.dials))
+		}
+		if p, err := r.planMX(t.Context(), "example.test"); err != nil || len(p.hosts) != maxHosts {
+			t.Errorf("%d hosts, %v", len(p.hosts), err)
+		}
+	})
+	for addr := range zoneAddrs(zone) {
+		servers[addr] = greet + "< MAIL\n< RCPT\n< DATA\n> 450 4.2.0 grey\n> 503 x\n> 503 x\n<all"
+	}
+	bubble(t, w, func(t *testing.T) {
+		outs := w.send(w.relay(), "mx:example.test", message("bob@example.test"))
+		if brief(outs) != "temporary reply 4.2.0 grey" || len(w.dials) != maxSessions {
+			t.Errorf("%s after %d sessions", brief(outs), len(w.dials))
 		}
 	})
 	for addr := range zoneAddrs(zone) {
@@ -257,8 +270,14 @@ func TestPublic(t *testing.T) {
 
 func TestMix(t *testing.T) {
 	in := []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}
-	got := mix(in)
-	if want := []int{0, 2, 1, 3, 4}; !slices.EqualFunc(got, want, func(a netip.Addr, i int) bool { return a == in[i] }) {
-		t.Error(got)
+	for _, tt := range []struct {
+		in     []netip.Addr
+		noIPv6 bool
+		want   []int
+	}{{in, false, []int{0, 2, 1, 3, 4}}, {in, true, []int{2, 3, 4}}, {in[:2], true, []int{0, 1}}} {
+		got := New(Options{NoIPv6: tt.noIPv6}).mix(tt.in)
+		if !slices.EqualFunc(got, tt.want, func(a netip.Addr, i int) bool { return a == in[i] }) {
+			t.Error(got)
+		}
 	}
 }

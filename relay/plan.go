@@ -123,7 +123,7 @@ func (r *Relay) findAddresses(ctx context.Context, p *plan) {
 		h := &p.hosts[i]
 		wg.Go(func() {
 			answer, err := r.o.Resolver.IP(ctx, h.name)
-			h.addrs, h.secure, h.canon, h.err = mix(answer.List), answer.Secure, answer.Name, err
+			h.addrs, h.secure, h.canon, h.err = r.mix(answer.List), answer.Secure, answer.Name, err
 		})
 	}
 	wg.Wait()
@@ -131,7 +131,7 @@ func (r *Relay) findAddresses(ctx context.Context, p *plan) {
 
 // mix orders addresses so that the families take turns, IPv6 first: one that
 // does not work cannot use up all tries.
-func mix(addrs []netip.Addr) []netip.Addr {
+func (r *Relay) mix(addrs []netip.Addr) []netip.Addr {
 	var six, four, list []netip.Addr
 	for _, a := range addrs {
 		if a = a.Unmap(); a.Is4() {
@@ -139,6 +139,9 @@ func mix(addrs []netip.Addr) []netip.Addr {
 		} else {
 			six = append(six, a)
 		}
+	}
+	if r.o.NoIPv6 && len(four) > 0 {
+		return four
 	}
 	for i := range max(len(six), len(four)) {
 		if i < len(six) {

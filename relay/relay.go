@@ -55,6 +55,7 @@ type Options struct {
 	Local  func() []netip.Addr                                               // our own addresses; nil: none are known
 	Roots  *x509.CertPool                                                    // nil: the system's
 	PerHop int                                                               // connections at once to one next hop; 0: perHop
+	NoIPv6 bool                                                              // only to hosts without IPv4: large providers refuse an IPv6 address without a name
 
 	ConnectTimeout time.Duration // 0: connectTimeout
 	IdleFor        time.Duration // how long a connection waits for another message; 0: idleFor

@@ -98,6 +98,7 @@ func (e *certError) Unwrap() error { return e.err }
 // certificate goes to how.
 func (s *security) config(roots *x509.CertPool, how *string) *tls.Config {
 	return &tls.Config{
+		CipherSuites:       s.suites(),
 		ServerName:         s.name,
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection does it, as the policy wants it
@@ -107,6 +108,23 @@ func (s *security) config(roots *x509.CertPool, how *string) *tls.Config {
 			return err
 		},
 	}
+}
+
+// suites are Go's own, nil, where somebody demands TLS. Where not, those without
+// forward secrecy too, which Go has left out since 1.22: old servers have no
+// others, and the alternative is to send in the clear (RFC 7435 §3).
+func (s *security) suites() []uint16 {
+	if s.level > may {
+		return nil
+	}
+	list := []uint16{
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+	}
+	for _, c := range tls.CipherSuites() {
+		list = append(list, c.ID)
+	}
+	return list // Go puts them in order
 }
 
 // verify checks the server's certificate and says how it was proved, "" if it

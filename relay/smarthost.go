@@ -58,7 +58,7 @@ func (r *Relay) planFor(ctx context.Context, s Smarthost) (*plan, error) {
 		} else if err != nil {
 			return nil, dnsTrouble(h.name, err)
 		}
-		h.addrs = mix(answer.List)
+		h.addrs = r.mix(answer.List)
 	}
 	p.hosts = []host{h}
 	return p, s.sound(h)

@@ -4,12 +4,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"math/big"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -159,12 +162,36 @@ func TestSecondHostIsSafe(t *testing.T) {
 	})
 }
 
-// TestOldTLS: below 1.2 is as good as none.
+// TestOldTLS: TLS below 1.2 is as good as none. An old way to agree on keys is
+// better than none where nobody demands TLS, and only there.
 func TestOldTLS(t *testing.T) {
-	sec := &security{level: may}
-	var how string
-	if c := sec.config(nil, &how); c.MinVersion != tls.VersionTLS12 {
-		t.Errorf("from %x", c.MinVersion)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example.test"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS10,
+		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA},
+	}
+	for _, tt := range []struct {
+		level level
+		max   uint16
+		ok    bool
+	}{{may, tls.VersionTLS12, true}, {may, tls.VersionTLS11, false}, {encrypt, tls.VersionTLS12, false}} {
+		server.MaxVersion = tt.max
+		var how string
+		ours, theirs := net.Pipe()
+		go tls.Server(theirs, server).Handshake()
+		err := tls.Client(ours, (&security{level: tt.level}).config(nil, &how)).Handshake()
+		ours.Close()
+		if (err == nil) != tt.ok {
+			t.Errorf("%+v: %v", tt, err)
+		}
 	}
 }
 

@@ -467,6 +467,9 @@ func TestHELO(t *testing.T) {
 		<data
 		> 250 ok`, func(t *testing.T, nc net.Conn) {
 		c := dial(t, nc)
+		if c.Offers("PIPELINING") {
+			t.Error("HELO offers nothing")
+		}
 		if outs, err := c.Send(t.Context(), message(body, "bob@example.test")); err != nil || outs[0].Fate != mail.Relayed {
 			t.Error(outs, err)
 		}

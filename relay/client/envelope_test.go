@@ -186,6 +186,8 @@ func FuzzCommands(f *testing.F) {
 	f.Add("a\r\nb", "<>", "x y", ";\n", ",")
 	f.Add(`"a>"@b`, `"a\"@b`, "=", "\x00;", "\x7f")
 	f.Add("a> SIZE=1@b", "jürgen@bücher.test", "", "", "")
+	f.Add("a@b> X=1", "c@d> Y=2", "", "", "")
+	f.Add("a@b", "c@d> Y=2", "", "", "")
 	f.Fuzz(func(t *testing.T, from, to, id, original, notify string) {
 		c := &Conn{ext: extensions{"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": ""}}
 		r := mail.Recipient{Path: mail.Path(to), Original: original, Notify: []string{notify}}

@@ -49,7 +49,7 @@ func TestStartTLS(t *testing.T) {
 		"closed before":  {"< STARTTLS\nclose", mail.CauseLost},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, plainHello+"\n"+tt.script, func(t *testing.T, nc net.Conn) {
+			play(t, hello+"\n"+tt.script, func(t *testing.T, nc net.Conn) {
 				c := dial(t, nc)
 				err := c.StartTLS(t.Context(), anyTLS())
 				if cause(err) != tt.want {
