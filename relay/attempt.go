@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"homemail/mail"
@@ -170,8 +171,11 @@ func (a *attempt) transact(ctx context.Context, p *plan, s *session) (over bool,
 	for i, at := range left {
 		o := outs[i]
 		o.Remote, o.TLS = s.remote, s.tls
-		if p.smarthost != nil {
+		switch {
+		case p.smarthost != nil:
 			o = p.smarthost.judge(o)
+		case p.another && strings.HasPrefix(o.Reply.Enhanced, "5.7."):
+			o.Fate = mail.Temporary // it may be our address that it does not like, RFC 3463 §3.8
 		}
 		a.put(at, o)
 		over = over || o.Fate == mail.Relayed || o.Cause == mail.CauseOurs

@@ -32,6 +32,7 @@ type plan struct {
 	secure    bool // DNSSEC vouches for the list of hosts
 	sts       mtasts.Policy
 	smarthost *Smarthost // nil for direct mail
+	another   bool       // a smarthost will be asked when this way has failed
 	port      uint16
 }
 
@@ -48,6 +49,7 @@ type host struct {
 // planMX finds the servers of a domain, RFC 5321 §5.1.
 func (r *Relay) planMX(ctx context.Context, domain string) (*plan, error) {
 	p := &plan{hop: hopMX + ":" + domain, domain: domain, port: uint16(r.o.Port)}
+	p.another = r.o.Routes().For(domain).Way == DirectThenVia
 	if addr, ok := literal(domain); ok {
 		p.hosts = []host{{addrs: []netip.Addr{addr}}}
 		if r.ours(addr) {

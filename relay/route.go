@@ -14,7 +14,7 @@ const (
 	Off           Way = ""
 	Direct        Way = "direct"                // to the servers of the domain
 	Via           Way = "smarthost"             // through a smarthost
-	DirectThenVia Way = "direct-then-smarthost" // direct, and when that has failed often enough, through a smarthost
+	DirectThenVia Way = "direct-then-smarthost" // direct, and when that has failed often enough, through a smarthost; so that being refused for what we are (5.7.x) is not the end
 )
 
 // A Route says how mail for a domain leaves.

@@ -151,6 +151,27 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestSecondWay: a server that refuses us for our address is not the end if
+// there is a smarthost to ask after it.
+func TestSecondWay(t *testing.T) {
+	for _, tt := range []struct {
+		way         Way
+		reply, want string
+	}{
+		{DirectThenVia, "550 5.7.1 listed", "temporary reply 5.7.1 listed"},
+		{DirectThenVia, "550 5.1.1 nobody", "permanent reply 5.1.1 nobody"},
+		{Direct, "550 5.7.1 listed", "permanent reply 5.7.1 listed"},
+	} {
+		w := &world{zone: oneMX(), servers: map[string]string{addr: greet + "< MAIL\n< RCPT\n< DATA\n> 250 ok\n> " + tt.reply + "\n> 503 x\n" + quit}}
+		w.routes.Default = Route{Way: tt.way, Smarthost: "isp"}
+		bubble(t, w, func(t *testing.T) {
+			if outs := w.send(w.relay(), "mx:example.test", message("bob@example.test")); brief(outs) != tt.want {
+				t.Errorf("%s: %+v", tt.way, outs)
+			}
+		})
+	}
+}
+
 // TestNotSetUp: nothing leaves before somebody says how.
 func TestNotSetUp(t *testing.T) {
 	w := &world{zone: oneMX(), servers: map[string]string{addr: greet + takes}}
