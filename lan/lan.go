@@ -56,6 +56,9 @@ type Neighbour struct {
 	Disabled bool      // the account is disabled or gone
 }
 
+// Rewrites reports whether mail that is not by the account is made its own.
+func (v Device) Rewrites() bool { return v.From == store.RewriteFrom }
+
 // Options are the settings of Devices.
 type Options struct {
 	Log *slog.Logger // slog.Default() if nil

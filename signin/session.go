@@ -16,6 +16,10 @@ type Session struct {
 	Account *store.Account
 	Address mail.Path // the account's primary address
 	Device  string    // the id of the device
+	Name    string    // its name
+	// Rewrite has mail of the device that is not by the account made its own,
+	// where others' is refused.
+	Rewrite bool
 
 	id   mail.AccountID
 	hash []byte

@@ -163,7 +163,7 @@ func (c *Checker) fail(ctx context.Context, at Attempt, who person, start time.T
 // open makes the session of a sign-in that was right.
 func (c *Checker) open(ctx context.Context, at Attempt, who person, device store.Device, start time.Time) (*Session, error) {
 	s := &Session{
-		Account: who.account, Address: who.address, Device: device.ID,
+		Account: who.account, Address: who.address, Device: device.ID, Name: device.Name, Rewrite: device.From == store.RewriteFrom,
 		id: who.id, hash: device.Hash, done: make(chan struct{}), c: c,
 	}
 	c.add(s)

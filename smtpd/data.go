@@ -49,8 +49,11 @@ func (s *session) filtered() (io.Writer, *headerFilter) {
 	t, o := s.tx, &s.c.s.o
 	var header *headerFilter
 	switch {
-	case s.login != nil:
+	case t.by != nil:
 		header = newHeaderFilter(t.tx, "<"+t.id+"@"+o.Host+">", t.start)
+		if t.by.Rewrite {
+			header.author = &author{by: t.by, owns: o.Directory.Owns}
+		}
 	case t.judged != nil:
 		header = &headerFilter{w: t.tx, forged: o.Judge.Forged}
 		return io.MultiWriter(t.judged, header), header
@@ -123,7 +126,7 @@ func (s *session) author(h *headerFilter) *smtp.SMTPError {
 	if err := h.Close(); err != nil {
 		return s.fault(s.tx.id, err)
 	}
-	if s.login == nil {
+	if s.tx.by == nil {
 		return nil
 	}
 	return s.checkAuthor()
@@ -174,7 +177,7 @@ func (s *session) judge(trace *mail.Trace) *smtp.SMTPError {
 // trace says how the message under way came in.
 func (s *session) trace() mail.Trace {
 	c := s.c
-	return mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Account: s.account(), Time: time.Now()}
+	return mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Account: s.tx.account(), Time: time.Now()}
 }
 
 // protocol is the "with" keyword, RFC 3848 and RFC 6531 §4.3.

@@ -26,6 +26,7 @@ type directory struct {
 	messages []stored
 	lost     []string // ids of unconfirmed messages
 	open     int      // transactions neither committed nor discarded
+	outside  bool     // who signed in may write to the outside
 	room     error
 	commit   error
 	hold     chan struct{} // if not nil, Commit waits for it
@@ -44,11 +45,11 @@ func (d *directory) Owns(a mail.AccountID, p mail.Path) bool {
 	return a == 1 && base == "anna@example.test" || a == 1 && p.Domain() == "all.example.test"
 }
 
-func (d *directory) Begin(mail.Path, mail.AccountID) Transaction {
+func (d *directory) Begin(_ mail.Path, by mail.AccountID) Transaction {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open++
-	return &fakeTransaction{d: d, parser: message.NewParser()}
+	return &fakeTransaction{d: d, by: by, parser: message.NewParser()}
 }
 
 // got returns the messages stored so far.
@@ -60,6 +61,7 @@ func (d *directory) got() []stored {
 
 type fakeTransaction struct {
 	d         *directory
+	by        mail.AccountID
 	b         bytes.Buffer
 	parser    *message.Parser
 	structure *message.Structure
@@ -69,6 +71,9 @@ type fakeTransaction struct {
 
 func (t *fakeTransaction) Rcpt(p mail.Path, size int64) error {
 	if strings.EqualFold(string(p), "postmaster") {
+		return nil
+	}
+	if p.Domain() != "example.test" && t.by != 0 && t.d.outside {
 		return nil
 	}
 	if p.Domain() != "example.test" {
@@ -197,14 +202,18 @@ type door struct {
 // open starts a door on loopback, stopped at the end of the test.
 func open(t *testing.T, o Options) *door {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	d := newDoor(t, o)
+	d.listen()
+	return d
+}
+
+// listen serves on loopback.
+func (d *door) listen() {
+	d.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(d.t, err)
 	d.addr = l.Addr().String()
 	d.serve(l)
-	return d
 }
 
 func newDoor(t *testing.T, o Options) *door {
@@ -279,15 +288,23 @@ func (l *pipeListener) dial() net.Conn {
 
 // A script is a net.Conn whose client says all it has to say at once.
 type script struct {
-	in  *bytes.Reader
-	out bytes.Buffer
+	in     *bytes.Reader
+	out    bytes.Buffer
+	remote net.IP // 192.0.2.1 if nil
 }
 
-func (s *script) Read(p []byte) (int, error)       { return s.in.Read(p) }
-func (s *script) Write(p []byte) (int, error)      { return s.out.Write(p) }
-func (s *script) Close() error                     { return nil }
-func (s *script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (s *script) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9} }
+func (s *script) Read(p []byte) (int, error)  { return s.in.Read(p) }
+func (s *script) Write(p []byte) (int, error) { return s.out.Write(p) }
+func (s *script) Close() error                { return nil }
+func (s *script) LocalAddr() net.Addr         { return &net.TCPAddr{} }
+
+func (s *script) RemoteAddr() net.Addr {
+	if s.remote == nil {
+		return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9}
+	}
+	return &net.TCPAddr{IP: s.remote, Port: 9}
+}
+
 func (s *script) SetDeadline(time.Time) error      { return nil }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
@@ -295,6 +312,13 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 // play has a server answer a script, and returns what it said.
 func play(s *Server, in string) string {
 	nc := &script{in: bytes.NewReader([]byte(in))}
+	s.serve(context.Background(), newConn(s, nc))
+	return nc.out.String()
+}
+
+// playFrom is play for a client at an address.
+func playFrom(s *Server, remote, in string) string {
+	nc := &script{in: bytes.NewReader([]byte(in)), remote: net.ParseIP(remote)}
 	s.serve(context.Background(), newConn(s, nc))
 	return nc.out.String()
 }

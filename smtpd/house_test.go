@@ -7,14 +7,17 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/xdg-go/scram"
 
+	"homemail/caps"
 	"homemail/deliver"
 	"homemail/internal/storetest"
+	"homemail/lan"
 	"homemail/mail"
 	"homemail/signin"
 	"homemail/store"
@@ -33,6 +36,8 @@ type house struct {
 	s     *store.Store
 	agent *deliver.Agent
 	anna  *store.Account
+	lan   *lan.Devices
+	caps  *caps.Caps
 }
 
 func newHouse(t *testing.T, o Options) (*house, *door) {
@@ -49,14 +54,19 @@ func newHouse(t *testing.T, o Options) (*house, *door) {
 		p.Devices = append(p.Devices, d)
 		return err
 	}))
-	h := &house{s: s, anna: anna, agent: deliver.New(s, deliver.Options{Host: "mx.example.test", Log: log, Separator: "+"})}
+	h := &house{s: s, anna: anna, lan: lan.New(s, lan.Options{Log: log, Routers: func() []netip.Addr { return nil }})}
+	h.caps, err = caps.New(s, caps.Options{PerHour: 5, Log: log})
+	must(t, err)
+	h.agent = deliver.New(s, deliver.Options{Host: "mx.example.test", Log: log, Separator: "+", Outside: deliver.Outside{
+		Open: func(from, to mail.Path) error { return nil }, Hold: h.caps.Hold,
+	}})
 	leaf, err := x509.ParseCertificate(serverTLS().Certificates[0].Certificate[0])
 	must(t, err)
 	c := signin.New(s, signin.Options{Log: log, FailDelay: -1, Certificate: func() *x509.Certificate { return leaf }})
 	go c.Run(t.Context())
 
 	d := newDoor(t, o)
-	d.s.o.Directory, d.s.o.Users = realDirectory{h.agent}, SignIn(c)
+	d.s.o.Directory, d.s.o.Users, d.s.o.Neighbours = realDirectory{h.agent}, SignIn(c), LAN(h.lan)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	d.addr = l.Addr().String()
@@ -209,4 +219,12 @@ func (c *client) signIn(mech, name, password string) string {
 		must(c.t, err)
 		c.say(b64(response))
 	}
+}
+
+// device is a machine of anna's.
+func (h *house) device(t *testing.T, name, address, from string) lan.Device {
+	t.Helper()
+	p, zone, err := lan.ParseAddress(address)
+	must(t, err)
+	return lan.Device{Name: name, Address: p, Zone: zone, Account: h.anna.ID, From: from}
 }

@@ -65,7 +65,7 @@ func (c *conn) commandDeadline() time.Time {
 	t := time.Now().Add(idle)
 	var by time.Time
 	switch {
-	case c.s.o.Kind == Submission && c.session.login == nil:
+	case c.s.o.Kind == Submission && c.session.login == nil && !c.mailed && !c.isNeighbour():
 		by = c.start.Add(untilAuth)
 	case !c.mailed:
 		by = c.start.Add(untilMail)
@@ -120,12 +120,18 @@ func (c *conn) command(line []byte) {
 		c.startTLS(arg)
 	case c.verb == "EHLO" || c.verb == "HELO":
 		if arg == "" || len(arg) > 255 || strings.ContainsAny(arg, " \t<>") {
-			c.answer(badName)
-			return
+			if !c.isNeighbour() {
+				c.answer(badName)
+				return
+			}
+			arg = unnamed
+			line = fmt.Appendf(nil, "%s %s\r\n", c.verb, arg)
 		}
 		c.helo, c.extended, c.line = arg, c.verb == "EHLO", line
 	case c.verb == "BDAT":
 		c.bdat(arg)
+	case c.verb == "MAIL":
+		c.line = c.mail(line, arg)
 	case c.verb == "RCPT":
 		c.line = c.rcpt(line, arg)
 	case c.verb == "GET" || c.verb == "POST" || c.verb == "PUT" || c.verb == "OPTIONS" || c.verb == "CONNECT":

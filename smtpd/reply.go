@@ -65,11 +65,12 @@ var (
 
 // refusal chooses the reply for an error of the Directory. What we do not
 // recognise is a fault of ours and passes: it must cost time, never mail.
-func (s *Server) refusal(err error) *smtp.SMTPError {
+// Ours says that it is one of us who writes.
+func (s *Server) refusal(err error, ours bool) *smtp.SMTPError {
 	switch {
 	case errors.Is(err, mail.ErrUnknownRecipient):
 		return said(550, 1, 1, "No such address here")
-	case errors.Is(err, mail.ErrNoWayOut), errors.Is(err, mail.ErrNotLocal) && s.o.Kind == Submission:
+	case errors.Is(err, mail.ErrNoWayOut), errors.Is(err, mail.ErrNotLocal) && ours:
 		return said(550, 7, 1, "Sending mail outside is not set up yet on this server; only addresses of this server can be written to")
 	case errors.Is(err, mail.ErrTooMany):
 		return tooFast

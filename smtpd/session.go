@@ -21,6 +21,7 @@ type session struct {
 // A transaction is the message under way.
 type transaction struct {
 	id     string
+	by     *Login // who writes: signed in, or a neighbour; nil for a stranger
 	tx     Transaction
 	env    mail.Envelope
 	size   int64 // declared
@@ -84,32 +85,50 @@ func (s *session) Logout() error {
 
 // Mail is MAIL, RFC 5321 §4.1.1.2.
 func (s *session) Mail(from string, o *smtp.MailOptions) error {
-	switch {
-	case s.c.s.o.Kind == Submission && s.login == nil:
-		return needAuth
-	case s.tx != nil:
+	if s.tx != nil {
 		return nestedMail
 	}
 	t := &transaction{size: o.Size, start: time.Now()}
 	t.id = newID(t.start)
 	var r *smtp.SMTPError
+	if t.by, r = s.writer(t.id); r != nil {
+		return s.refuse("MAIL", from, r)
+	}
 	if t.env, r = envelope(from, o); r == nil {
 		r = s.admit(t)
 	}
 	if r != nil {
 		return s.refuse("MAIL", from, r)
 	}
-	t.tx = s.c.s.o.Directory.Begin(t.env.From, s.account())
+	t.tx = s.c.s.o.Directory.Begin(t.env.From, t.account())
 	s.tx, s.c.mailed = t, true
 	return nil
 }
 
-// account is who signed in, 0 if nobody did.
-func (s *session) account() mail.AccountID {
-	if s.login == nil {
+// writer returns who writes the message that MAIL begins, nil for a stranger
+// where strangers may.
+func (s *session) writer(id string) (*Login, *smtp.SMTPError) {
+	if s.login != nil {
+		return s.login, nil
+	}
+	n, err := s.c.neighbour()
+	switch {
+	case errors.Is(err, mail.ErrDisabled):
+		return nil, said(550, 7, 1, "The account of this device is disabled")
+	case err != nil:
+		return nil, s.fault(id, err)
+	case n == nil && s.c.s.o.Kind == Submission:
+		return nil, needAuth
+	}
+	return n, nil
+}
+
+// account is who writes, 0 if it is a stranger.
+func (t *transaction) account() mail.AccountID {
+	if t.by == nil {
 		return 0
 	}
-	return s.login.Account
+	return t.by.Account
 }
 
 // admit says whether a message of this sender and size can be taken at all.
@@ -121,8 +140,13 @@ func (s *session) admit(t *transaction) *smtp.SMTPError {
 	if err := o.Directory.Room(t.size); err != nil {
 		return s.fault(t.id, err)
 	}
-	if s.login != nil && !t.env.From.IsNull() && !o.Directory.Owns(s.login.Account, t.env.From) {
-		return said(553, 7, 1, "This sender address does not belong to "+plain(string(s.login.Address)))
+	switch {
+	case t.by == nil:
+	case t.env.From.IsNull() && !t.by.Rewrite, o.Directory.Owns(t.by.Account, t.env.From):
+	case t.by.Rewrite: // also the null path: somebody has to hear of what fails
+		t.env.From = t.by.Address
+	default:
+		return said(553, 7, 1, "This sender address does not belong to "+plain(string(t.by.Address)))
 	}
 	return nil
 }
@@ -141,7 +165,7 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 		return s.refuse("RCPT", to, r)
 	}
 	s.tx.env.To = append(s.tx.env.To, rcpt)
-	if c := s.c; c.s.o.Judge != nil && s.login == nil && s.tx.judged == nil {
+	if c := s.c; c.s.o.Judge != nil && s.tx.by == nil && s.tx.judged == nil {
 		s.tx.judged = c.s.o.Judge.Begin(c.ctx, c.remote, c.helo, s.tx.env.From)
 	}
 	return nil
@@ -150,24 +174,35 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 // recipient asks the Directory for a forward-path, and keeps strangers from
 // asking for every name there may be.
 func (s *session) recipient(to mail.Path) *smtp.SMTPError {
-	v := s.c.s
-	if v.o.Kind == MX && v.unknown.spent(network(s.c.remote)) {
+	v, by := s.c.s, s.tx.by
+	if by == nil && v.unknown.spent(network(s.c.remote)) {
 		return tooManyUnknown // also for who exists: the difference would tell
+	}
+	if by != nil && by.Local && s.isOutside(to) {
+		return said(550, 7, 1, "This device may only write to addresses of this server")
 	}
 	err := s.tx.tx.Rcpt(to, s.tx.size)
 	if err == nil {
-		if s.login != nil && !(v.hourly.take(s.login.Account) && v.daily.take(s.login.Account)) {
+		if by != nil && !(v.hourly.take(by.Account) && v.daily.take(by.Account)) {
 			return tooFast
 		}
 		return nil
 	}
 	if errors.Is(err, mail.ErrUnknownRecipient) {
 		v.count.unknown.Add(1)
-		if v.o.Kind == MX && !v.unknown.take(network(s.c.remote)) {
+		if by == nil && !v.unknown.take(network(s.c.remote)) {
 			return tooManyUnknown
 		}
 	}
 	return s.fault(s.tx.id, err)
+}
+
+// isOutside reports whether a stranger would not get a path taken for the reason
+// that it is not of this house.
+func (s *session) isOutside(to mail.Path) bool {
+	probe := s.c.s.o.Directory.Begin(s.tx.env.From, 0)
+	defer probe.Discard()
+	return errors.Is(probe.Rcpt(to, 0), mail.ErrNotLocal)
 }
 
 // refuse logs a refused command, once, where it ends.
@@ -184,7 +219,7 @@ func (s *session) refuse(verb, path string, r *smtp.SMTPError) error {
 // fault chooses the reply for an error of the Directory, and logs it if it is
 // a fault of ours.
 func (s *session) fault(id string, err error) *smtp.SMTPError {
-	r := s.c.s.refusal(err)
+	r := s.c.s.refusal(err, s.tx != nil && s.tx.by != nil)
 	if r == ourFault {
 		s.c.s.log.Error("cannot take mail", "id", id, "remote", s.c.remote, "err", err)
 	}

@@ -2,7 +2,10 @@ package smtpd
 
 import (
 	"context"
+	"net/netip"
 
+	"homemail/lan"
+	"homemail/mail"
 	"homemail/signin"
 )
 
@@ -25,5 +28,21 @@ type exchange struct{ *signin.Exchange }
 
 func (x exchange) Login() Login {
 	s := x.Session()
-	return Login{Account: s.Account.ID, Address: s.Address, Done: s.Done(), Close: s.Close}
+	return Login{Account: s.Account.ID, Address: s.Address, Device: s.Name, Rewrite: s.Rewrite, Done: s.Done(), Close: s.Close}
+}
+
+// LAN makes Neighbours of the devices that the owner has named.
+func LAN(d *lan.Devices) Neighbours { return devices{d} }
+
+type devices struct{ d *lan.Devices }
+
+func (k devices) Neighbour(remote netip.Addr) (Login, bool, error) {
+	n, ok, err := k.d.Lookup(remote)
+	switch {
+	case !ok || err != nil:
+		return Login{}, false, err
+	case n.Disabled:
+		return Login{}, false, mail.ErrDisabled
+	}
+	return Login{Account: n.Account, Address: n.Sender, Device: n.Name, Rewrite: n.Rewrites(), Local: n.Local}, true, nil
 }

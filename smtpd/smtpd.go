@@ -38,7 +38,7 @@ type Kind int
 // The kinds of door.
 const (
 	MX         Kind = iota // port 25: anybody, for local recipients, without signing in
-	Submission             // ports 587 and 465: people who signed in under TLS
+	Submission             // ports 587 and 465: people who signed in under TLS, and neighbours
 )
 
 func (k Kind) String() string {
@@ -100,10 +100,22 @@ type Exchange interface {
 	Login() Login // after done
 }
 
-// A Login is somebody who signed in.
+// Neighbours are machines of the house that may send without signing in, known
+// by their addresses. LAN makes them of *lan.Devices.
+type Neighbours interface {
+	// Neighbour returns who has an address, false if nobody. It is asked for
+	// each message. With an error, as with mail.ErrDisabled, nothing is taken
+	// from there.
+	Neighbour(remote netip.Addr) (Login, bool, error)
+}
+
+// A Login is somebody who signed in, or a neighbour.
 type Login struct {
 	Account mail.AccountID
-	Address mail.Path
+	Address mail.Path       // the account's
+	Device  string          // its name, for the From of what has none
+	Rewrite bool            // make the account the author of what has another; else it is refused
+	Local   bool            // it may only write to addresses of this house
 	Done    <-chan struct{} // closed when the login is no longer good; may be nil
 	Close   func()          // may be nil
 }
@@ -132,9 +144,12 @@ type Options struct {
 	Kind      Kind
 	Host      string // our name, in the banner and in Received
 	Directory Directory
-	Users     Users       // Submission only
-	Judge     Judge       // MX only; nil takes everything as it is
-	TLS       *tls.Config // nil: no STARTTLS
+	Users     Users // Submission only
+	Judge     Judge // MX only; nil takes everything as it is
+	// Neighbours may send at either door as if they had signed in, in the clear
+	// too; nil is nobody.
+	Neighbours Neighbours
+	TLS        *tls.Config // nil: no STARTTLS
 	// ImplicitTLS makes the door speak TLS from the first byte (port 465), for
 	// a listener that does not do so itself.
 	ImplicitTLS bool

@@ -20,8 +20,8 @@ func (s *session) checkAuthor() *smtp.SMTPError {
 	}
 	for _, a := range m.Envelope.From {
 		p, err := mail.ParsePath(a.Mailbox + "@" + a.Host)
-		if err != nil || !s.c.s.o.Directory.Owns(s.login.Account, p) {
-			return said(553, 7, 1, "The From address "+plain(a.Mailbox+"@"+a.Host)+" does not belong to "+plain(string(s.login.Address)))
+		if err != nil || !s.c.s.o.Directory.Owns(s.tx.by.Account, p) {
+			return said(553, 7, 1, "The From address "+plain(a.Mailbox+"@"+a.Host)+" does not belong to "+plain(string(s.tx.by.Address)))
 		}
 	}
 	return nil
@@ -30,13 +30,15 @@ func (s *session) checkAuthor() *smtp.SMTPError {
 // A headerFilter passes a message on with its top header as it should be. A
 // submitted one leaves the house without Bcc (RFC 5322 §3.6.3) and with a Date
 // and a Message-ID (RFC 6409 §8.2, §8.3); a stranger's loses what claims to be
-// our own judgement (RFC 8601 §5). All else passes byte for byte. It holds back
-// no more than a field's name, or one Authentication-Results field.
+// our own judgement (RFC 8601 §5); one of a machine that cannot be set right
+// gets an author of ours. All else passes byte for byte. It holds back no more
+// than a field's name, or one field that it may have to change.
 type headerFilter struct {
 	w         io.Writer
 	messageID string // "" for a stranger's message
 	date      time.Time
 	forged    func(value []byte) bool // nil if nobody else's message can be
+	author    *author                 // nil if the author is not to be changed
 
 	name    []byte // start of a line, as long as it is not clear what it is
 	within  bool   // past that, within a line
@@ -44,11 +46,13 @@ type headerFilter struct {
 	body    bool   // the header is over
 	hasDate bool
 	hasID   bool
-	holding bool   // the field goes to held
-	held    []byte // an Authentication-Results field
+	held    []byte // a field that is held back
+
+	// mend says what becomes of the held field; nil if none is held.
+	mend func(field []byte) []byte
 }
 
-// maxHeld is longer than any true Authentication-Results field.
+// maxHeld is longer than any true Authentication-Results or From field.
 const maxHeld = 64 << 10
 
 // maxName is enough to know every field that matters here.
@@ -92,10 +96,10 @@ func (f *headerFilter) pass(p []byte) error {
 	switch {
 	case f.drop || len(p) == 0:
 		return nil
-	case f.holding && len(f.held)+len(p) > maxHeld:
-		f.drop, f.holding = true, false
+	case f.mend != nil && len(f.held)+len(p) > maxHeld:
+		f.drop, f.mend = true, nil
 		return nil
-	case f.holding:
+	case f.mend != nil:
 		f.held = append(f.held, p...)
 		return nil
 	}
@@ -105,16 +109,29 @@ func (f *headerFilter) pass(p []byte) error {
 
 // release ends a field that was held back.
 func (f *headerFilter) release() error {
-	if !f.holding {
+	if f.mend == nil {
 		return nil
 	}
-	f.holding = false
-	_, value, _ := bytes.Cut(f.held, []byte(":"))
-	if f.forged(value) {
+	field := f.mend(f.held)
+	f.mend = nil
+	if len(field) == 0 {
 		return nil
 	}
-	_, err := f.w.Write(f.held)
+	_, err := f.w.Write(field)
 	return err
+}
+
+// hold holds back the field that begins, until it is whole.
+func (f *headerFilter) hold(mend func(field []byte) []byte) {
+	f.mend, f.held = mend, f.held[:0]
+}
+
+// notForged keeps an Authentication-Results field that does not claim to be ours.
+func (f *headerFilter) notForged(field []byte) []byte {
+	if _, value, _ := bytes.Cut(field, []byte(":")); f.forged(value) {
+		return nil
+	}
+	return field
 }
 
 // start gathers the start of a line until it is clear what the line is.
@@ -165,7 +182,15 @@ func (f *headerFilter) field(name string) {
 	case strings.EqualFold(name, "Bcc"), strings.EqualFold(name, "Resent-Bcc"):
 		f.drop = f.messageID != ""
 	case strings.EqualFold(name, "Authentication-Results") && f.forged != nil:
-		f.holding, f.held = true, f.held[:0]
+		f.hold(f.notForged)
+	case f.author == nil:
+	case strings.EqualFold(name, "From"):
+		f.author.count++
+		f.hold(f.author.from)
+	case strings.EqualFold(name, "Sender"):
+		f.hold(f.author.sender)
+	case strings.EqualFold(name, "Reply-To"):
+		f.author.replies = true
 	}
 }
 
@@ -190,6 +215,9 @@ func (f *headerFilter) add() error {
 	if !f.hasID {
 		b = append(append(append(b, "Message-ID: "...), f.messageID...), "\r\n"...)
 	}
+	if f.author != nil {
+		b = f.author.missing(b)
+	}
 	if len(b) == 0 {
 		return nil
 	}
@@ -203,7 +231,7 @@ func (f *headerFilter) Close() error {
 		return nil
 	}
 	f.body = true
-	if f.holding && len(f.name) > 0 {
+	if f.mend != nil && len(f.name) > 0 {
 		f.held, f.name = append(f.held, f.name...), f.name[:0]
 	}
 	if err := f.release(); err != nil {
