@@ -20,7 +20,7 @@ const openTime = 15 * time.Minute
 type attempt struct {
 	r       *Relay
 	hop     string
-	m       Message
+	m       mail.Handover
 	outs    []mail.Outcome // one for each recipient; those that are not final may change
 	final   []bool
 	session *session // through which it went, if it may be used again or must be ended
@@ -28,7 +28,7 @@ type attempt struct {
 	refused int // sessions that ended in a temporary refusal
 }
 
-func newAttempt(r *Relay, hop string, m Message) *attempt {
+func newAttempt(r *Relay, hop string, m mail.Handover) *attempt {
 	n := len(m.Envelope.To)
 	return &attempt{r: r, hop: hop, m: m, outs: make([]mail.Outcome, n), final: make([]bool, n)}
 }
@@ -159,7 +159,7 @@ func (a *attempt) again(ctx context.Context, p *plan) (over bool) {
 // left, or nobody knows who has it.
 func (a *attempt) transact(ctx context.Context, p *plan, s *session) (over bool, err error) {
 	left := a.left()
-	m := client.Message{Envelope: a.m.Envelope, Size: a.m.Size, EightBit: a.m.EightBit, Open: a.m.Open}
+	m := a.m
 	m.Envelope.To = make([]mail.Recipient, len(left))
 	for i, at := range left {
 		m.Envelope.To[i] = a.m.Envelope.To[at]

@@ -103,7 +103,7 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			text := fmt.Sprintf("Subject: %d\r\n\r\n.\r\nhi\r\n", i)
 			m := message("bob@example.test")
-			m.Size, m.Open = int64(len(text)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+			m.Size, m.Open = int64(len(text)), func() (io.Reader, error) { return strings.NewReader(text), nil }
 			r.Send(t.Context(), "mx:example.test", m, func(outs []mail.Outcome) error {
 				if brief(outs) != "relayed" || outs[0].TLS != "TLS 1.3, certificate verified" {
 					t.Errorf("%+v", outs)
@@ -130,7 +130,7 @@ func BenchmarkSend(b *testing.B) {
 			r, _ := toSink(b, secure)
 			text := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 60)
 			m := message("bob@example.test")
-			m.Size, m.Open = int64(len(text)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+			m.Size, m.Open = int64(len(text)), func() (io.Reader, error) { return strings.NewReader(text), nil }
 			start := time.Now()
 			for b.Loop() {
 				r.Send(b.Context(), "mx:example.test", m, func(outs []mail.Outcome) error {

@@ -8,7 +8,6 @@ package relay
 import (
 	"context"
 	"crypto/x509"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -62,15 +61,6 @@ type Options struct {
 	Log            *slog.Logger  // nil: nowhere
 }
 
-// A Message is what is to be sent to one next hop.
-type Message struct {
-	ID       string // ours, for the log
-	Envelope mail.Envelope
-	Size     int64 // exactly what Open gives, 0 if not known
-	EightBit bool  // the body has octets over 127
-	Open     func() (io.ReadCloser, error)
-}
-
 // A Relay makes attempts. Its methods may be called at the same time.
 type Relay struct {
 	o   Options
@@ -115,7 +105,7 @@ func New(o Options) *Relay {
 // anything more is said to a server that has taken the message over: what
 // settle stores must be stable when it returns (RFC 1047). After an error of
 // settle the server hears no more of us.
-func (r *Relay) Send(ctx context.Context, hop string, m Message, settle func([]mail.Outcome) error) {
+func (r *Relay) Send(ctx context.Context, hop string, m mail.Handover, settle func([]mail.Outcome) error) {
 	a := newAttempt(r, hop, m)
 	l, err := r.enter(ctx, hop)
 	if err != nil {

@@ -23,8 +23,11 @@ import (
 	"homemail/internal/mailtest"
 	"homemail/internal/smtptest"
 	"homemail/mail"
+	"homemail/queue"
 	"homemail/relay/mtasts"
 )
+
+var _ queue.Transport = (*Relay)(nil)
 
 // What servers say. All speak of themselves as mx.
 const (
@@ -112,7 +115,7 @@ func (w *world) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 }
 
 // send makes one attempt and returns the outcomes.
-func (w *world) send(r *Relay, hop string, m Message) []mail.Outcome {
+func (w *world) send(r *Relay, hop string, m mail.Handover) []mail.Outcome {
 	w.t.Helper()
 	var got []mail.Outcome
 	n := 0
@@ -134,9 +137,9 @@ func (w *world) send(r *Relay, hop string, m Message) []mail.Outcome {
 
 const body = "Subject: x\r\n\r\nhi\r\n"
 
-func message(to ...mail.Path) Message {
-	m := Message{ID: "q1", Envelope: mail.Envelope{From: "anna@example.org"}, Size: int64(len(body))}
-	m.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+func message(to ...mail.Path) mail.Handover {
+	m := mail.Handover{ID: "q1", Envelope: mail.Envelope{From: "anna@example.org"}, Size: int64(len(body))}
+	m.Open = func() (io.Reader, error) { return strings.NewReader(body), nil }
 	for _, p := range to {
 		m.Envelope.To = append(m.Envelope.To, mail.Recipient{Path: p})
 	}

@@ -61,12 +61,12 @@ func dial(t *testing.T, nc net.Conn) *Conn {
 	return c
 }
 
-func text(body string) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+func text(body string) func() (io.Reader, error) {
+	return func() (io.Reader, error) { return strings.NewReader(body), nil }
 }
 
-func message(body string, to ...mail.Path) Message {
-	m := Message{Envelope: mail.Envelope{From: "anna@example.org"}, Size: int64(len(body)), Open: text(body)}
+func message(body string, to ...mail.Path) mail.Handover {
+	m := mail.Handover{Envelope: mail.Envelope{From: "anna@example.org"}, Size: int64(len(body)), Open: text(body)}
 	for _, p := range to {
 		m.Envelope.To = append(m.Envelope.To, mail.Recipient{Path: p})
 	}
@@ -561,10 +561,10 @@ func TestSlowReader(t *testing.T) {
 
 // TestBodyFails: what we cannot read to its end must not look whole.
 func TestBodyFails(t *testing.T) {
-	for name, open := range map[string]func() (io.ReadCloser, error){
+	for name, open := range map[string]func() (io.Reader, error){
 		"cut": text(body[:10]),
-		"error": func() (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader(body), bad{})), nil
+		"error": func() (io.Reader, error) {
+			return io.MultiReader(strings.NewReader(body), bad{}), nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,7 @@ func (t *transaction) content(body io.Reader, stop func() bool) (reply, error) {
 // dots sends the message after DATA.
 func (t *transaction) dots(w *paced, stop func() bool) error {
 	d := newDotWriter(w)
-	if _, err := io.CopyBuffer(onlyWriter{d}, onlyReader{w}, make([]byte, 32<<10)); err != nil {
+	if _, err := io.Copy(d, w); err != nil {
 		return w.failed(err)
 	}
 	if err := t.whole(w); err != nil {
@@ -136,9 +136,3 @@ func (w *paced) failed(err error) error {
 	}
 	return e
 }
-
-// onlyWriter and onlyReader keep io.Copy from finding other ways.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)

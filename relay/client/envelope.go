@@ -85,7 +85,7 @@ func (t *transaction) needsUTF8() (bool, error) {
 	if err != nil {
 		return false, &readError{err}
 	}
-	defer body.Close()
+	defer done(body)
 	return headerUTF8(body)
 }
 

@@ -151,9 +151,36 @@ func TestBDAT(t *testing.T) {
 func TestOpenFails(t *testing.T) {
 	play(t, with("")+"<all", func(t *testing.T, nc net.Conn) {
 		m := message(body, "bob@example.test")
-		m.Open = func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }
+		m.Open = func() (io.Reader, error) { return nil, io.ErrClosedPipe }
 		if outs, err := dial(t, nc).Send(t.Context(), m); err != nil || summary(outs) != "temporary ours" {
 			t.Error(outs, err)
+		}
+	})
+}
+
+// A closer counts how often it was closed.
+type closer struct {
+	io.Reader
+	closed *int
+}
+
+func (c closer) Close() error {
+	*c.closed++
+	return nil
+}
+
+// TestCloses: what was opened is closed, also when it was only looked through.
+func TestCloses(t *testing.T) {
+	play(t, with("")+"< MAIL\n> 250 ok\n< RCPT\n> 250 ok\n< DATA\n> 354\n<data\n> 250 ok", func(t *testing.T, nc net.Conn) {
+		m, opened, closed := message(body, "bob@example.test"), 0, 0
+		m.Envelope.UTF8 = true
+		m.Open = func() (io.Reader, error) {
+			opened++
+			return closer{strings.NewReader(body), &closed}, nil
+		}
+		outs, err := dial(t, nc).Send(t.Context(), m)
+		if err != nil || summary(outs) != "relayed" || opened != 2 || closed != 2 {
+			t.Errorf("%s, %v, opened %d times, closed %d times", summary(outs), err, opened, closed)
 		}
 	})
 }
@@ -192,7 +219,7 @@ func FuzzCommands(f *testing.F) {
 		c := &Conn{ext: extensions{"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": ""}}
 		r := mail.Recipient{Path: mail.Path(to), Original: original, Notify: []string{notify}}
 		e := mail.Envelope{From: mail.Path(from), To: []mail.Recipient{r}, EnvelopeID: id, Return: notify}
-		x := &transaction{c: c, m: Message{Envelope: e}, outs: make([]mail.Outcome, 1)}
+		x := &transaction{c: c, m: mail.Handover{Envelope: e}, outs: make([]mail.Outcome, 1)}
 		if x.prepare() != nil || len(x.live) == 0 {
 			return
 		}

@@ -13,7 +13,7 @@ func (c *Conn) Probe(ctx context.Context, from, to mail.Path, step func(command 
 	if !safePath(from.Wire()) || !safePath(to.Wire()) {
 		return &Error{Cause: mail.CauseOurs, Doing: "sending MAIL", Err: errUnsafe}
 	}
-	t := &transaction{c: c, m: Message{Envelope: mail.Envelope{From: from}}}
+	t := &transaction{c: c, m: mail.Handover{Envelope: mail.Envelope{From: from}}}
 	list := []command{{"MAIL", t.mailLine(), 0, mailTime}}
 	if to != "" {
 		list = append(list, command{"RCPT", t.rcptLine(mail.Recipient{Path: to}), 0, rcptTime})

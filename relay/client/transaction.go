@@ -10,18 +10,10 @@ import (
 	"homemail/mail"
 )
 
-// A Message is what one transaction carries.
-type Message struct {
-	Envelope mail.Envelope
-	Size     int64 // exactly what Open gives, 0 if not known
-	EightBit bool  // the body has octets over 127
-	Open     func() (io.ReadCloser, error)
-}
-
 // A transaction is one MAIL with what belongs to it, RFC 5321 §3.3.
 type transaction struct {
 	c     *Conn
-	m     Message
+	m     mail.Handover
 	utf8  bool           // SMTPUTF8 is said
 	outs  []mail.Outcome // one for each of m.Envelope.To
 	live  []int          // the recipients that are sent, by their place in outs
@@ -33,13 +25,14 @@ type transaction struct {
 // Send runs one transaction and returns what became of each recipient, always
 // one outcome for each, without Remote and TLS. A message that the server would
 // not take by what it offers is refused here. An error means that the
-// connection is of no more use; the outcomes say the same.
+// connection is of no more use; the outcomes say the same. Size must be exactly
+// what Open gives, or 0: less is not taken for the whole message.
 //
 // Mail with octets over 127 goes as it is to a server that has no 8BITMIME, like
 // mox and Exim have it: all take it, and to change it would break signatures.
 // Once the final dot is on its way, a done ctx no longer counts: the reply is
 // waited for, since without it nobody knows who has the message.
-func (c *Conn) Send(ctx context.Context, m Message) ([]mail.Outcome, error) {
+func (c *Conn) Send(ctx context.Context, m mail.Handover) ([]mail.Outcome, error) {
 	t := &transaction{c: c, m: m, outs: make([]mail.Outcome, len(m.Envelope.To))}
 	if err := t.prepare(); err != nil {
 		t.fail(all(len(t.outs)), Outcome(err))
@@ -58,7 +51,7 @@ func (t *transaction) run(ctx context.Context) error {
 		t.fail(t.live, Outcome(&readError{err}))
 		return nil
 	}
-	defer body.Close()
+	defer done(body)
 	stop := t.c.watch(ctx)
 	defer stop()
 	if err := t.envelope(); err != nil {
@@ -84,6 +77,13 @@ func (t *transaction) run(ctx context.Context) error {
 		return broken("end of data", errReplyForm)
 	}
 	return nil
+}
+
+// done closes what has to be closed.
+func done(r io.Reader) {
+	if c, ok := r.(io.Closer); ok {
+		c.Close()
+	}
 }
 
 // envelope says MAIL, RCPT and, if all goes well, DATA, and fills the outcomes
