@@ -66,7 +66,7 @@ func (q *Queue) gather(j job, place store.Place, others bool) (p parcel, ok bool
 		q.unclaim(ref{place.Item, place.N})
 		return p, false
 	}
-	p = parcel{it: it, hop: j.hop.name}
+	p = parcel{it: it}
 	var first *store.QueueRecipient
 	for _, r := range to {
 		if r.N == place.N {
@@ -78,13 +78,10 @@ func (q *Queue) gather(j job, place store.Place, others bool) (p parcel, ok bool
 		q.unclaim(ref{place.Item, place.N})
 		return p, false
 	}
-	p.to = append(p.to, first)
+	p.to, p.hop = append(p.to, first), q.hopOf(first) // the row knows better than its place
 	now := time.Now()
 	if !q.mayTry(first, j.reach, now) {
 		return p, false
-	}
-	if first.Path.Domain() == j.domain {
-		p.hop = q.o.Transport.Hop(j.domain, first.Tries) // the row knows better than its place
 	}
 	if !others || len(to) == 1 {
 		return p, true
@@ -101,7 +98,7 @@ func (q *Queue) gather(j job, place store.Place, others bool) (p parcel, ok bool
 // before it was claimed may have been settled meanwhile, so it is read again.
 func (q *Queue) gatherOthers(p *parcel, to []*store.QueueRecipient, reach reach, now time.Time) error {
 	goes := func(r *store.QueueRecipient) bool {
-		return r.State == store.Queued && r.Hold == "" && q.mayTry(r, reach, now) && q.o.Transport.Hop(r.Path.Domain(), r.Tries) == p.hop
+		return r.State == store.Queued && r.Hold == "" && q.mayTry(r, reach, now) && q.hopOf(r) == p.hop
 	}
 	var mine []uint32
 	q.mu.Lock()
@@ -127,6 +124,11 @@ func (q *Queue) gatherOthers(p *parcel, to []*store.QueueRecipient, reach reach,
 		p.to = append(p.to, to[i])
 	}
 	return err
+}
+
+// hopOf names the next hop of a recipient, as its place in the schedule does.
+func (q *Queue) hopOf(r *store.QueueRecipient) string {
+	return q.o.Transport.Hop(r.Path.Domain(), min(r.Tries, store.PlaceTries))
 }
 
 func indexOf(to []*store.QueueRecipient, n uint32) int {
@@ -204,9 +206,9 @@ func (q *Queue) release(it *store.Item, list []*store.QueueRecipient) {
 
 // send makes one attempt.
 func (q *Queue) send(ctx context.Context, j job, p parcel) {
+	a := &attempt{q: q, j: j, p: p, ctx: ctx, start: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, attemptMax)
 	defer cancel()
-	a := &attempt{q: q, j: j, p: p, ctx: ctx, start: time.Now()}
 	q.transport(ctx, a)
 	if a.end(q.failure("the attempt ended without a result")) {
 		q.log.Error("an attempt ended without a result", "id", p.it.Trace, "hop", p.hop)
@@ -246,7 +248,7 @@ type attempt struct {
 	q     *Queue
 	j     job
 	p     parcel
-	ctx   context.Context
+	ctx   context.Context // ends when the queue stops
 	start time.Time
 
 	mu      sync.Mutex

@@ -20,6 +20,7 @@ type hop struct {
 	used    time.Time     // when the last ended
 
 	answers bool // it answered, and did not fail since
+	slow    bool // the last attempt took long
 	limit   int  // attempts at once
 	doubts  int  // failures in a row that may be the message's fault
 	fails   int  // failures to reach it in a row
@@ -33,8 +34,12 @@ type hop struct {
 // its mail goes at once.
 var hopSteps = [...]time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.Minute}
 
+// slowAfter is how long an attempt takes at a hop that makes us wait, be it a
+// tarpit or that the message is large.
+const slowAfter = 10 * time.Second
+
 // A class of hops has slots of its own, so that hops which make us wait take
-// none from those that answer.
+// none from those that answer at once.
 type class int
 
 const (
@@ -48,7 +53,7 @@ func (h *hop) class(now time.Time) class {
 	switch {
 	case now.Before(h.until):
 		return dead
-	case h.answers:
+	case h.answers && !h.slow:
 		return alive
 	}
 	return unknown

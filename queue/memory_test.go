@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,10 +25,37 @@ type memory struct {
 	fail    error    // of settle with a notice
 	failAll error    // of any settle
 	swept   time.Time
+	aside   map[store.Place]bool
+	damaged map[mail.ItemID]bool
+	ghosts  []store.Place // in the schedule, of who is done
 }
 
 func newMemory() *memory {
 	return &memory{items: map[mail.ItemID]*store.Item{}, rows: map[ref]store.QueueRecipient{}, ch: make(chan struct{}, 1)}
+}
+
+func (m *memory) row(id mail.ItemID, n uint32) store.QueueRecipient {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rows[ref{id, n}]
+}
+
+func (m *memory) all() map[ref]store.QueueRecipient {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.rows)
+}
+
+func (m *memory) told() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.notices)
+}
+
+func (m *memory) sweptBefore() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.swept
 }
 
 // add queues a message.
@@ -81,10 +109,15 @@ func (m *memory) QueueHeads() (list []store.Head, err error) {
 func (m *memory) QueueDue(domain string, after store.Place, n int) (list []store.Place, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, p := range m.ghosts {
+		if after.Item == 0 && !m.aside[p] && len(list) < n {
+			list = append(list, p)
+		}
+	}
 	for _, r := range m.waiting() {
 		p := store.Place{Due: r.Due, Item: r.Item, N: r.N, Tries: r.Tries}
 		behind := cmp.Or(p.Due.Compare(after.Due), cmp.Compare(p.Item, after.Item), cmp.Compare(p.N, after.N)) > 0
-		if r.Path.Domain() == domain && (after.Item == 0 || behind) && len(list) < n {
+		if r.Path.Domain() == domain && (after.Item == 0 || behind) && !m.aside[p] && len(list) < n {
 			list = append(list, p)
 		}
 	}
@@ -105,7 +138,15 @@ func (m *memory) QueueSize(time.Time) (s store.QueueSize, err error) {
 	return s, nil
 }
 
-func (m *memory) SetAside(string, store.Place) error { return nil }
+func (m *memory) SetAside(_ string, p store.Place) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.aside == nil {
+		m.aside = map[store.Place]bool{}
+	}
+	m.aside[p] = true
+	return nil
+}
 
 func (m *memory) Item(id mail.ItemID) (*store.Item, []*store.QueueRecipient, error) {
 	m.mu.Lock()
@@ -113,6 +154,9 @@ func (m *memory) Item(id mail.ItemID) (*store.Item, []*store.QueueRecipient, err
 	it := m.items[id]
 	if it == nil {
 		return nil, nil, store.ErrNotFound
+	}
+	if m.damaged[id] {
+		return nil, nil, store.ErrCorrupt
 	}
 	var to []*store.QueueRecipient
 	for n := range it.Count {

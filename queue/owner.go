@@ -47,7 +47,7 @@ func (q *Queue) Retry(id string) (int, error) {
 		if r.Hold == "" {
 			n++
 			r.Due = now
-			hops = append(hops, q.o.Transport.Hop(r.Path.Domain(), r.Tries))
+			hops = append(hops, q.hopOf(r))
 		}
 	})
 	q.mu.Lock()

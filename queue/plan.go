@@ -203,6 +203,7 @@ type job struct {
 	last   mail.Outcome  // of the dead hop
 	died   time.Time     // when that was
 	until  time.Time     // when it will be asked again
+	begun  time.Time
 }
 
 // take returns the next job.
@@ -236,7 +237,7 @@ func (p *plan) begin(h *hop, now time.Time) (job, bool) {
 	if !ok {
 		return job{}, false
 	}
-	j := job{class: h.class(now), hop: h, domain: d.name, reach: d.reach, last: h.last, died: h.died, until: h.until}
+	j := job{class: h.class(now), hop: h, domain: d.name, reach: d.reach, last: h.last, died: h.died, until: h.until, begun: now}
 	for len(d.window) > 0 && (j.class == dead || len(j.places) == 0) {
 		place := d.window[0]
 		d.window = d.window[1:]
@@ -258,6 +259,9 @@ func (p *plan) end(j job, now time.Time) {
 	p.busy[j.class]--
 	j.hop.active--
 	j.hop.used = now
+	if j.class != dead {
+		j.hop.slow = now.Sub(j.begun) > slowAfter
+	}
 	p.list(j.hop, now)
 }
 

@@ -44,12 +44,12 @@ type Options struct {
 	GiveUp      time.Duration   // how old a message gets
 	DelayNotice time.Duration   // after which age the sender is told that it still waits
 	Keep        time.Duration   // how long what is done is remembered
-	Concurrency int             // attempts at once at hops that answer
+	Concurrency int             // attempts at once at hops that answer quickly
 	PerHop      int             // attempts at once at one hop
-	Waiting     int             // attempts at once at hops of which nothing is known: waiting costs little
+	Waiting     int             // attempts at once at all other hops: waiting costs little
 }
 
-// DefaultSteps is the usual schedule.
+// defaultSteps is the usual schedule.
 var defaultSteps = [...]time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}
 
 // The other defaults.
@@ -147,8 +147,8 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-news:
 			q.hear()
 		case <-look.C:
-			now := time.Now()
-			if jumped(last, now) || now.Sub(reloaded) >= reloadEach {
+			now := time.Now() // its monotonic reading tells how much time passed
+			if jumped(now.Sub(last), now.Round(0).Sub(last.Round(0))) || now.Sub(reloaded) >= reloadEach {
 				q.reload()
 				reloaded = now
 			}
@@ -162,12 +162,9 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 }
 
-// jumped reports whether the time of day was changed between two moments.
-func jumped(last, now time.Time) bool {
-	passed := now.Sub(last)                  // monotonic
-	shown := now.Round(0).Sub(last.Round(0)) // wall
-	return (shown - passed).Abs() > drift
-}
+// jumped reports whether the time of day was changed while some time passed and
+// the clock showed another.
+func jumped(passed, shown time.Duration) bool { return (shown - passed).Abs() > drift }
 
 // kick has the loop look for what to do.
 func (q *Queue) kick() {

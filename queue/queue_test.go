@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,8 +143,8 @@ func TestGivesUpAfterFiveDays(t *testing.T) {
 		defer stop()
 		time.Sleep(5 * time.Hour)
 		synctest.Wait()
-		if len(m.notices) != 1 || !strings.Contains(m.notices[0], "Action: delayed") || !strings.Contains(m.notices[0], "Will-Retry-Until: Thu, 06 Jan 2000 ") {
-			t.Fatalf("after five hours: %q", m.notices)
+		if len(m.told()) != 1 || !strings.Contains(m.told()[0], "Action: delayed") || !strings.Contains(m.told()[0], "Will-Retry-Until: Thu, 06 Jan 2000 ") {
+			t.Fatalf("after five hours: %q", m.told())
 		}
 		time.Sleep(10 * 24 * time.Hour)
 		synctest.Wait()
@@ -158,12 +159,12 @@ func TestGivesUpAfterFiveDays(t *testing.T) {
 				t.Errorf("try %d after %v, want %d min", i+1, got, want)
 			}
 		}
-		r := m.rows[ref{1, 0}]
+		r := m.row(1, 0)
 		if r.State != store.Expired || r.Age < 5*24*time.Hour || r.Tries != 36 {
 			t.Errorf("%s after %v, %d tries", r.State, r.Age, r.Tries)
 		}
-		if len(m.notices) != 2 || !strings.Contains(m.notices[1], "Action: failed") || !strings.Contains(m.notices[1], "come back later") {
-			t.Errorf("notices %q", m.notices[1:])
+		if len(m.told()) != 2 || !strings.Contains(m.told()[1], "Action: failed") || !strings.Contains(m.told()[1], "come back later") {
+			t.Errorf("notices %q", m.told()[1:])
 		}
 	})
 }
@@ -176,8 +177,8 @@ func TestUntrustedClock(t *testing.T) {
 		_, stop := start(m, f, func(o *Options) { o.Clock = trusted(false) })
 		time.Sleep(30 * 24 * time.Hour)
 		stop()
-		if r := m.rows[ref{1, 0}]; r.State != store.Queued || len(m.notices) != 0 || !m.swept.IsZero() {
-			t.Errorf("%s, notices %q, swept %v", r.State, m.notices, m.swept)
+		if r := m.row(1, 0); r.State != store.Queued || len(m.told()) != 0 || !m.sweptBefore().IsZero() {
+			t.Errorf("%s, notices %q, swept %v", r.State, m.told(), m.swept)
 		}
 		if n := len(f.called()); n < 180 {
 			t.Errorf("only %d tries", n)
@@ -186,8 +187,8 @@ func TestUntrustedClock(t *testing.T) {
 		defer stop()
 		time.Sleep(5 * time.Hour)
 		synctest.Wait()
-		if r := m.rows[ref{1, 0}]; r.State != store.Expired || len(m.notices) != 1 {
-			t.Errorf("%s, notices %q", r.State, m.notices)
+		if r := m.row(1, 0); r.State != store.Expired || len(m.told()) != 1 {
+			t.Errorf("%s, notices %q", r.State, m.told())
 		}
 	})
 }
@@ -214,13 +215,20 @@ func TestClockSetBack(t *testing.T) {
 }
 
 func TestJumped(t *testing.T) {
-	now := time.Now()
-	later := now.Add(time.Minute)
-	if jumped(now, later) {
-		t.Error("a minute is no jump")
-	}
-	if !jumped(now, later.Round(0).Add(time.Hour)) && !jumped(now.Round(0).Add(-time.Hour), later) {
-		t.Skip("moments without a monotonic reading show no jump")
+	for _, tt := range []struct {
+		passed, shown time.Duration
+		want          bool
+	}{
+		{time.Minute, time.Minute, false},
+		{time.Minute, time.Minute + time.Second, false},
+		{time.Minute, 0, false},
+		{time.Minute, -time.Hour, true},
+		{time.Minute, 20 * 365 * 24 * time.Hour, true},
+		{8 * time.Hour, 8 * time.Hour, false}, // the machine slept
+	} {
+		if got := jumped(tt.passed, tt.shown); got != tt.want {
+			t.Errorf("%v passed and %v shown: %v", tt.passed, tt.shown, got)
+		}
 	}
 }
 
@@ -253,7 +261,7 @@ func TestDeadHop(t *testing.T) {
 		}
 		tried := map[mail.ItemID]bool{}
 		untried := 0
-		for at, r := range m.rows {
+		for at, r := range m.all() {
 			for _, a := range r.Attempts {
 				if a.Untried {
 					untried++
@@ -271,7 +279,7 @@ func TestDeadHop(t *testing.T) {
 		m.add(fromAnna, to("new@one.test")...) // gets through, and all the others with it
 		time.Sleep(time.Second)
 		synctest.Wait()
-		for at, r := range m.rows {
+		for at, r := range m.all() {
 			if r.State != store.Relayed {
 				t.Fatalf("recipient %v is %s: due %v, now %v", at, r.State, r.Due, time.Now())
 			}
@@ -279,9 +287,9 @@ func TestDeadHop(t *testing.T) {
 	})
 }
 
-// TestDeadHopsDoNotHoldUp drains living domains beside black holes.
+// TestDeadHopsDoNotHoldUp drains living domains beside black holes and tarpits.
 func TestDeadHopsDoNotHoldUp(t *testing.T) {
-	drain := func(dead int) (took time.Duration) {
+	drain := func(dead int, kind string) (took time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemory()
 			left := 100 * 5
@@ -291,6 +299,10 @@ func TestDeadHopsDoNotHoldUp(t *testing.T) {
 				if strings.Contains(hop, "dead") {
 					time.Sleep(30 * time.Second)
 					return all(h, noConnection)
+				}
+				if strings.Contains(hop, "tarpit") {
+					time.Sleep(30 * time.Second)
+					return all(h, mail.Outcome{Fate: mail.Relayed})
 				}
 				time.Sleep(100 * time.Millisecond)
 				mu.Lock()
@@ -305,7 +317,7 @@ func TestDeadHopsDoNotHoldUp(t *testing.T) {
 					m.add(fromAnna, to(mail.Path("b@d"+string(rune('a'+d/10))+string(rune('a'+d%10))+".test"))...)
 				}
 				for d := range dead {
-					m.add(fromAnna, to(mail.Path("b@dead"+string(rune('a'+d))+".test"))...)
+					m.add(fromAnna, to(mail.Path("b@"+kind+string(rune('a'+d))+".test"))...)
 				}
 			}
 			began := time.Now()
@@ -319,9 +331,11 @@ func TestDeadHopsDoNotHoldUp(t *testing.T) {
 		})
 		return took
 	}
-	without, with := drain(0), drain(11)
-	if with > without*11/10 {
-		t.Errorf("%v beside dead hops, %v without", with, without)
+	without := drain(0, "")
+	for _, kind := range []string{"dead", "tarpit"} {
+		if with := drain(11, kind); with > without*11/10 {
+			t.Errorf("%v beside %s hops, %v without", with, kind, without)
+		}
 	}
 }
 
@@ -354,8 +368,8 @@ func TestGroups(t *testing.T) {
 		if c := f.called(); len(c) != 3 || c[2].hop != "smarthost" {
 			t.Errorf("%+v", c)
 		}
-		if len(m.notices) != 2 || m.rows[ref{1, 3}].State != store.Relayed {
-			t.Errorf("%d notices; %+v", len(m.notices), m.rows)
+		if len(m.told()) != 2 || m.row(1, 3).State != store.Relayed {
+			t.Errorf("%d notices; %+v", len(m.told()), m.all())
 		}
 	})
 }
@@ -375,7 +389,7 @@ func TestFair(t *testing.T) {
 		defer stop()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if r := m.rows[ref{501, 0}]; r.State != store.Relayed {
+		if r := m.row(501, 0); r.State != store.Relayed {
 			t.Error("one domain starves another")
 		}
 		if f.most["smarthost"] > 5 {
@@ -402,7 +416,7 @@ func TestTransportFaults(t *testing.T) {
 				defer stop()
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				r := m.rows[ref{1, 0}]
+				r := m.row(1, 0)
 				if r.State != store.Queued || r.Tries != 1 || len(f.called()) != 1 {
 					t.Errorf("%+v, %d calls", r, len(f.called()))
 				}
@@ -427,11 +441,56 @@ func TestStop(t *testing.T) {
 		_, stop := start(m, f, nil)
 		time.Sleep(time.Second)
 		stop()
-		if r := m.rows[ref{1, 0}]; r.State != store.Relayed {
+		if r := m.row(1, 0); r.State != store.Relayed {
 			t.Errorf("%+v", r)
 		}
-		if r := m.rows[ref{2, 0}]; r.State != store.Queued || r.Tries != 0 {
+		if r := m.row(2, 0); r.State != store.Queued || r.Tries != 0 {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestSetAside has what is back from the dead and what cannot be read in the
+// schedule: neither is sent, and nothing is held up by them.
+func TestSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, f := newMemory(), &fake{}
+		m.add(fromAnna, to("done@one.test")...)
+		m.add(fromAnna, to("damaged@one.test")...)
+		m.add(fromAnna, to("good@one.test")...)
+		r := m.rows[ref{1, 0}]
+		m.ghosts = []store.Place{{Due: r.Due, Item: 1}}
+		r.State = store.Relayed
+		m.rows[ref{1, 0}] = r
+		m.damaged = map[mail.ItemID]bool{2: true}
+		_, stop := start(m, f, nil)
+		defer stop()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if c := f.called(); len(c) != 1 || c[0].to[0] != "good@one.test" {
+			t.Errorf("sent: %+v", c)
+		}
+		if len(m.aside) != 2 {
+			t.Errorf("set aside: %v", m.aside)
+		}
+	})
+}
+
+// TestTimeout has an attempt that does not end by itself: it counts as a try.
+func TestTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		f := &fake{send: func(ctx context.Context, _ string, h mail.Handover) []mail.Outcome {
+			<-ctx.Done()
+			return all(h, mail.Outcome{Fate: mail.Temporary, Cause: mail.CauseTimeout, Remote: "x"})
+		}}
+		m.add(fromAnna, to("b@one.test")...)
+		_, stop := start(m, f, nil)
+		defer stop()
+		time.Sleep(attemptMax + time.Minute)
+		synctest.Wait()
+		if r := m.row(1, 0); r.Tries != 1 || len(f.called()) != 1 {
+			t.Errorf("%+v after %d calls", r, len(f.called()))
 		}
 	})
 }
@@ -452,7 +511,7 @@ func TestDiskFull(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if r := m.rows[ref{1, 0}]; r.State != store.Queued || r.Tries != 1 {
+		if r := m.row(1, 0); r.State != store.Queued || r.Tries != 1 {
 			t.Errorf("%+v", r)
 		}
 		m.mu.Lock()
@@ -460,8 +519,8 @@ func TestDiskFull(t *testing.T) {
 		m.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if r := m.rows[ref{1, 0}]; r.State != store.Failed || len(m.notices) != 1 {
-			t.Errorf("%+v, %d notices", r, len(m.notices))
+		if r := m.row(1, 0); r.State != store.Failed || len(m.told()) != 1 {
+			t.Errorf("%+v, %d notices", r, len(m.told()))
 		}
 
 		m.mu.Lock()
@@ -480,8 +539,8 @@ func TestDiskFull(t *testing.T) {
 		m.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := len(f.called()); n != 4 || m.rows[ref{2, 0}].State != store.Relayed || m.rows[ref{3, 0}].State != store.Relayed {
-			t.Errorf("%d calls: %+v", n, m.rows)
+		if n := len(f.called()); n != 4 || m.row(2, 0).State != store.Relayed || m.row(3, 0).State != store.Relayed {
+			t.Errorf("%d calls: %+v", n, m.all())
 		}
 	})
 }
@@ -489,9 +548,9 @@ func TestDiskFull(t *testing.T) {
 func TestRetryPardonsHop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		up := false
+		var up atomic.Bool
 		f := &fake{send: func(_ context.Context, _ string, h mail.Handover) []mail.Outcome {
-			if up {
+			if up.Load() {
 				return all(h, mail.Outcome{Fate: mail.Relayed})
 			}
 			return all(h, noConnection)
@@ -503,13 +562,13 @@ func TestRetryPardonsHop(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		up = true
+		up.Store(true)
 		if n, err := q.RetryDomain("one.test"); n != 1 || err != nil {
 			t.Errorf("%d domains, %v", n, err)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		for at, r := range m.rows {
+		for at, r := range m.all() {
 			if r.State != store.Relayed {
 				t.Fatalf("%v is %s", at, r.State)
 			}

@@ -25,9 +25,12 @@ const (
 // who are done and whose state could not be written.
 func (q *Queue) conclude(a *attempt, list []mail.Outcome) ([]*store.QueueRecipient, error) {
 	now := time.Now()
-	q.mu.Lock()
-	until := q.plan.learn(a.j.hop, list, now)
-	q.mu.Unlock()
+	var until time.Time
+	if a.p.hop == a.j.hop.name {
+		q.mu.Lock()
+		until = q.plan.learn(a.j.hop, list, now)
+		q.mu.Unlock()
+	}
 	stopping := a.ctx.Err() != nil
 	var groups [failure + 1][]*store.QueueRecipient
 	for i, r := range a.p.to {
@@ -221,7 +224,12 @@ func (q *Queue) deferAll(j job) {
 	for _, place := range j.places {
 		p, ok := q.gather(j, place, false)
 		held = append(held, p)
-		if !ok || p.hop != j.hop.name || !q.plan.ripe(p.to[0].Due, time.Now()) {
+		now := time.Now()
+		if !ok || !q.plan.ripe(p.to[0].Due, now) {
+			continue
+		}
+		if p.hop != j.hop.name { // it has another since its place was read
+			p.to[0].Due = now.Add(lookEach)
 			continue
 		}
 		batch = append(batch, q.deferOne(j, p)...)

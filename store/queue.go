@@ -119,8 +119,11 @@ type Place struct {
 	Due   time.Time // in milliseconds
 	Item  mail.ItemID
 	N     uint32
-	Tries int // as in QueueRecipient, at most 255
+	Tries int // as in QueueRecipient, at most PlaceTries
 }
+
+// PlaceTries is how far a Place counts: it has a byte for it.
+const PlaceTries = 255
 
 func (p Place) key(domain string) key {
 	h := hashDomain(domain)
@@ -134,7 +137,7 @@ func dueKey(r *QueueRecipient) key {
 // dueRow is what the schedule says beside the key: enough to choose a next hop
 // without reading the recipient.
 func dueRow(r *QueueRecipient) []byte {
-	return append([]byte{byte(min(r.Tries, 255))}, r.Path.Domain()...)
+	return append([]byte{byte(min(r.Tries, PlaceTries))}, r.Path.Domain()...)
 }
 
 func decodePlace(key, v []byte) (domain string, p Place, err error) {
