@@ -12,6 +12,7 @@ type Ledger struct {
 	boxes    map[boxKey]*box
 	gone     map[boxKey]bool
 	profiles map[string]map[string]string
+	queue    queue
 	open     map[int]*pending // by worker: announced and not answered
 	unsure   []*pending       // perhaps done: not answered at the end, or failed without a word on that
 	wrong    []string         // seen in the acknowledgements themselves
@@ -52,11 +53,15 @@ type pending struct {
 	from  []*message // what Copy and Move take
 	seen  int        // of its effects
 	spare int        // effects that are missing
+
+	item   uint32              // the highest of the queue
+	old    map[uint32][]uint32 // by item, those whom Sweep has to forget
+	effect effect              // on the queue
 }
 
 // NewLedger returns a ledger that starts with a state that nobody doubts.
 func NewLedger(st State) *Ledger {
-	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, open: map[int]*pending{}, Refused: map[string]int{}}
+	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, queue: newQueue(st), open: map[int]*pending{}, Refused: map[string]int{}}
 	if l.profiles == nil {
 		l.profiles = map[string]map[string]string{}
 	}
@@ -104,6 +109,7 @@ func (l *Ledger) Hear(line Line) {
 				p.from = append(p.from, b.messages[u])
 			}
 		}
+		l.queue.begin(p)
 		l.open[p.Worker] = p
 	case "end":
 		p := l.open[line.Op.Worker]
@@ -138,12 +144,7 @@ func (l *Ledger) bad(format string, args ...any) {
 func (l *Ledger) acknowledge(p *pending, r Result) {
 	switch p.Kind {
 	case Deliver, Append:
-		if len(r.Placed) != len(p.To) {
-			l.bad("%s to %d mailboxes placed %d", p.Kind, len(p.To), len(r.Placed))
-		}
-		for _, at := range r.Placed {
-			l.place(p, at, &message{sha: p.SHA, prefix: p.Prefix, flags: p.Flags})
-		}
+		l.placed(p, r)
 	case Copy, Move:
 		l.transferred(p, r)
 	case Expunge:
@@ -159,6 +160,18 @@ func (l *Ledger) acknowledge(p *pending, r Result) {
 		l.gone[p.Box.key()] = true
 	case Profile:
 		l.profiles[p.Box.Account][fmt.Sprint(p.Worker)] = p.Name
+	case Enqueue, Settle, Hold, Release, Remove, Sweep, Fetch, Forget:
+		l.placed(p, r)
+		l.doneQueue(p, r)
+	}
+}
+
+func (l *Ledger) placed(p *pending, r Result) {
+	if len(r.Placed) != len(p.To) {
+		l.bad("%s to %d mailboxes placed %d", p.Kind, len(p.To), len(r.Placed))
+	}
+	for _, at := range r.Placed {
+		l.place(p, at, &message{sha: p.SHA, prefix: p.Prefix, flags: p.Flags})
 	}
 }
 

@@ -59,6 +59,8 @@ func (d *StoreDriver) Do(op *Op, body []byte) (r Result, err error) {
 		r, err = d.put(op, body)
 	case Create, Rename, Delete, Profile:
 		r, err = d.account(op)
+	case Enqueue, Settle, Hold, Release, Remove, Sweep, Fetch, Forget:
+		r, err = d.queue(op, body)
 	case Maintain:
 		err = d.Store.Maintain(context.Background())
 	default:
@@ -73,27 +75,48 @@ func (d *StoreDriver) Do(op *Op, body []byte) (r Result, err error) {
 }
 
 func (d *StoreDriver) put(op *Op, body []byte) (r Result, err error) {
-	var list []store.Delivery
+	list, err := d.deliveries(op)
+	if err != nil {
+		return r, err
+	}
+	sp, err := d.spool(body)
+	if err != nil {
+		return r, err
+	}
+	defer sp.Discard()
+	placed, err := d.Store.Deliver(sp, list)
+	return placedIn(op, placed), err
+}
+
+// deliveries are the copies that an operation makes.
+func (d *StoreDriver) deliveries(op *Op) (list []store.Delivery, err error) {
 	flags, keywords := splitFlags(op.Flags)
 	for _, b := range op.To {
 		p, err := d.find(b)
 		if err != nil {
-			return r, err
+			return nil, err
 		}
 		list = append(list, store.Delivery{Account: p.a.ID, Mailbox: p.id, Flags: flags, Keywords: keywords, Prefix: []byte(op.Prefix)})
 	}
+	return list, nil
+}
+
+func (d *StoreDriver) spool(body []byte) (*store.Spool, error) {
 	sp := d.Store.NewSpool()
-	defer sp.Discard()
 	for part := range slices.Chunk(body, 32<<10) {
 		if _, err := sp.Write(part); err != nil {
-			return r, err
+			sp.Discard()
+			return nil, err
 		}
 	}
-	placed, err := d.Store.Deliver(sp, list)
+	return sp, nil
+}
+
+func placedIn(op *Op, placed []store.Placed) (r Result) {
 	for i, p := range placed {
 		r.Placed = append(r.Placed, Placed{Box: op.To[i], UID: uint32(p.UID), ModSeq: uint64(p.ModSeq)})
 	}
-	return r, err
+	return r
 }
 
 func (d *StoreDriver) account(op *Op) (r Result, err error) {

@@ -55,6 +55,9 @@ type Op struct {
 	Prefix string   `json:"p,omitempty"`   // header lines before it, if known
 	Flags  []string `json:"f,omitempty"`   // sorted
 	Name   string   `json:"name,omitempty"`
+	Item   uint32   `json:"q,omitempty"`  // of the queue
+	Rcpts  []Rcpt   `json:"rc,omitempty"` // as they are to be
+	At     int64    `json:"at,omitempty"` // milliseconds: when it is done, or what Sweep looks back to
 }
 
 // A Placed tells where a message came to be; UID 0 if nobody said.
@@ -71,6 +74,7 @@ type Result struct {
 	Changed []Placed `json:"changed,omitempty"` // flags: UID and new modseq
 	Gone    []uint32 `json:"gone,omitempty"`    // expunged
 	Box     Box      `json:"box,omitzero"`      // the new mailbox
+	Item    uint32   `json:"q,omitempty"`       // the new message of the queue
 }
 
 // A Line is one line of what a tortured process says.

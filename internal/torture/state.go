@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"homemail/mail"
@@ -15,6 +16,8 @@ import (
 type State struct {
 	Boxes    []BoxNow                     `json:"-"`
 	Profiles map[string]map[string]string `json:"profiles,omitempty"` // account, worker: value
+	Queue    []ItemNow                    `json:"queue,omitempty"`
+	Notes    map[string]string            `json:"notes,omitempty"`    // what is kept by path
 	Findings []string                     `json:"findings,omitempty"` // of the store's own check, and of reading
 	Bytes    int64                        `json:"bytes,omitempty"`    // of different messages
 	Phase    string                       `json:"phase,omitempty"`    // of Rounds
@@ -66,6 +69,7 @@ func Read(s *store.Store, check bool) State {
 			st.Boxes = append(st.Boxes, readBox(a, p.Address, m, find))
 		}
 	}
+	st.readQueue(s, find)
 	sizes := map[string]int64{}
 	for _, b := range st.Boxes {
 		for _, m := range b.Messages {
@@ -112,8 +116,12 @@ func readMessage(a *store.Account, box mail.MailboxID, x *MessageNow) error {
 	if err != nil {
 		return err
 	}
+	return x.read(a.Body(m))
+}
+
+func (x *MessageNow) read(body io.WriterTo) error {
 	var b bytes.Buffer
-	if _, err := a.Body(m).WriteTo(&b); err != nil {
+	if _, err := body.WriteTo(&b); err != nil {
 		return err
 	}
 	x.Hold(b.Bytes())

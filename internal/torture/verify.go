@@ -25,6 +25,7 @@ func (l *Ledger) Verify(st State) (wrong []string) {
 			v.newBox(now)
 		}
 	}
+	v.queue()
 	v.whole()
 	v.profiles()
 	v.adopt()
@@ -156,7 +157,7 @@ func (v *verifier) explained(b boxKey, m *MessageNow) bool {
 			continue
 		}
 		switch p.Kind {
-		case Deliver, Append:
+		case Deliver, Append, Enqueue, Settle, Fetch:
 			if p.SHA == m.SHA && (p.Prefix == "" || p.Prefix == m.Prefix) && len(p.found) < len(p.To) {
 				p.found = append(p.found, nil)
 				return true
@@ -198,6 +199,8 @@ func (v *verifier) whole() {
 			if made != 0 && made != len(p.To) {
 				v.bad("HALF: %s reached %d of %d mailboxes", p.Kind, made, len(p.To))
 			}
+		case Enqueue, Settle, Fetch:
+			v.wholeBatch(p)
 		case Copy, Expunge, Move:
 			if made != 0 && len(p.from) != 0 || p.seen != 0 && p.spare != 0 || p.Kind == Move && (made != 0) != (p.seen != 0) {
 				v.bad("HALF: %s made %d of %d, removed %d", p.Kind, made, len(p.UIDs), p.seen)
@@ -223,6 +226,7 @@ func (v *verifier) profiles() {
 func (v *verifier) adopt() {
 	l := v.l
 	l.unsure = nil
+	l.queue.adopt(v.st)
 	l.profiles = v.st.Profiles
 	for key := range l.boxes {
 		if v.now[key] == nil {

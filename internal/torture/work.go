@@ -49,6 +49,8 @@ type worker struct {
 	shared   []Box
 	own      []Box
 	mine     map[Box][]uint32 // its messages
+	items    []*ItemNow       // its messages in the queue
+	notes    []string         // its to forget
 }
 
 func newWorker(w Work, id int, state State) *worker {
@@ -71,6 +73,7 @@ func newWorker(w Work, id int, state State) *worker {
 			}
 		}
 	}
+	k.ownQueue(state)
 	return k
 }
 
@@ -86,11 +89,15 @@ var chances = []struct {
 }{
 	{Deliver, 25}, {Append, 15}, {SetFlags, 8}, {AddFlags, 8}, {DelFlags, 6}, {Copy, 8}, {Move, 10},
 	{Expunge, 12}, {Create, 2}, {Rename, 2}, {Delete, 1}, {Profile, 3}, {Maintain, 1},
+	{Enqueue, 12}, {Settle, 16}, {Hold, 2}, {Release, 3}, {Remove, 1}, {Sweep, 2}, {Fetch, 6}, {Forget, 4},
 }
 
 func (k *worker) choose() string {
 	if k.count() > k.Messages && k.rand.IntN(3) > 0 {
 		return Expunge
+	}
+	if k.Only == nil && len(k.waiting()) > waitingMax && k.rand.IntN(3) > 0 {
+		return Settle
 	}
 	total := 0
 	for _, c := range chances {
@@ -160,7 +167,7 @@ func (k *worker) make(kind string) (op *Op, body []byte, ok bool) {
 		body = k.message()
 		op.SHA = sha(body)
 		if !k.Bare {
-			op.Prefix = fmt.Sprintf("Return-Path: <%x-%d-%d@example.test>\r\n", k.Seed, k.id, k.n)
+			op.Prefix = k.prefixLine()
 		}
 		if kind == Append {
 			op.To, op.Flags = []Box{k.anyBox("")}, k.flags()
@@ -187,6 +194,8 @@ func (k *worker) make(kind string) (op *Op, body []byte, ok bool) {
 		return op, nil, true
 	case Maintain:
 		return op, nil, k.Work.Maintain && k.id == 0
+	case Enqueue, Settle, Hold, Release, Remove, Sweep, Fetch, Forget:
+		return k.makeQueue(op)
 	}
 	return k.change(op)
 }
@@ -230,7 +239,7 @@ func (k *worker) note(op *Op, r Result) {
 		k.mine[b] = slices.DeleteFunc(k.mine[b], func(u uint32) bool { return slices.Contains(uids, u) })
 	}
 	switch op.Kind {
-	case Deliver, Append, Copy, Move:
+	case Deliver, Append, Copy, Move, Enqueue, Settle, Fetch:
 		for _, p := range r.Placed {
 			if p.UID != 0 {
 				k.mine[p.Box] = append(k.mine[p.Box], p.UID)
@@ -254,6 +263,7 @@ func (k *worker) note(op *Op, r Result) {
 			k.mine[b] = list
 		}
 	}
+	k.noteQueue(op, r)
 }
 
 func (k *worker) account() string { return k.accounts[k.rand.IntN(len(k.accounts))] }
