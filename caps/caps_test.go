@@ -186,8 +186,11 @@ func TestRestart(t *testing.T) {
 	wantUsage(t, open(t, s, Options{Trusted: func() bool { return false }}), anna, 14, 14, 7)
 	must(t, c.with(anna, func(a *account) error { a.dirty = true; return nil }))
 	must(t, c.write())
-	age(-1000 * time.Hour) // the clock was ahead: nothing has passed
-	wantUsage(t, open(t, s, Options{}), anna, 14, 14, 7)
+	age(-1000 * time.Hour) // the clock was ahead: nothing has passed, and what passes from now on counts
+	c = open(t, s, Options{})
+	wantUsage(t, c, anna, 14, 14, 7)
+	later(t, c, anna, 2*time.Hour)
+	wantUsage(t, c, anna, 0, 14, 7)
 }
 
 // TestForgets keeps the recipients of an account bounded, in memory and on

@@ -3,10 +3,12 @@ package smtpd
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"homemail/mail"
 	"homemail/store"
@@ -226,6 +228,18 @@ func TestNeighbourLimits(t *testing.T) {
 	s = New(Options{Kind: MX, Host: "mx.example.test", Directory: dir, Log: s.log, RcptPerHour: 2, UnknownPerHour: 1, Neighbours: newNeighbours()})
 	said := playFrom(s, scanner20, "EHLO x\r\nMAIL FROM:<anna@example.test>\r\n"+strings.Repeat("RCPT TO:<nobody@example.test>\r\n", 3)+strings.Repeat("RCPT TO:<"+out+">\r\n", 3))
 	wantReplies(t, "limits", said, "250", "250", "550", "550", "550", "250", "250", "450 4.7.1")
+}
+
+// TestNeighbourPatience: who does not sign in need not hurry to.
+func TestNeighbourPatience(t *testing.T) {
+	s, _, _ := neighbourhood(Submission)
+	for remote, want := range map[string]time.Duration{scanner20: untilMail, "192.168.1.21": untilAuth} {
+		c := newConn(s, &script{remote: net.ParseIP(remote)})
+		c.session = &session{c: c}
+		if got := c.commandDeadline().Sub(c.start); got != want {
+			t.Errorf("%s has %v", remote, got)
+		}
+	}
 }
 
 // TestHouseNeighbour is the real thing: a scanner on loopback that the owner
