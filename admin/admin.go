@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"homemail/bridge"
+	"homemail/caps"
+	"homemail/lan"
 	"homemail/mail"
 	"homemail/outbound"
 	"homemail/queue"
@@ -31,6 +33,8 @@ type House struct {
 	Relay   *relay.Relay
 	Queue   *queue.Queue
 	Bridge  *bridge.Bridge
+	Caps    *caps.Caps
+	LAN     *lan.Devices
 	Started time.Time // of the server; zero if none runs
 	Version string
 }
@@ -190,6 +194,13 @@ func operations() map[string]operation {
 		"dkim.list":         op((*House).listKeys),
 		"dkim.rotate":       op((*House).rotateKeys),
 		"dkim.activate":     op((*House).activateKeys),
+
+		"sending.list":   op((*House).listSending),
+		"sending.pause":  op((*House).pauseSending),
+		"sending.resume": op((*House).resumeSending),
+		"machine.add":    op((*House).addMachine),
+		"machine.list":   op((*House).listMachines),
+		"machine.remove": op((*House).removeMachine),
 
 		"bridge.add":    op((*House).addBridge),
 		"bridge.list":   op((*House).listBridges),

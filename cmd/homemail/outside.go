@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,8 +13,10 @@ import (
 	"time"
 
 	"homemail/bridge"
+	"homemail/caps"
 	"homemail/clock"
 	"homemail/deliver"
+	"homemail/lan"
 	"homemail/mail"
 	"homemail/mailauth"
 	"homemail/outbound"
@@ -115,7 +116,13 @@ func (h *house) openOutside() (err error) {
 		return err
 	}
 	h.keys = outbound.NewKeyring(h.store)
-	return nil
+	h.lan = lan.New(h.store, lan.Options{Log: h.log})
+	l := h.config.Limits
+	h.caps, err = caps.New(h.store, caps.Options{
+		PerHour: l.SubmissionsPerHour, PerDay: l.SubmissionsPerDay, NewPerDay: l.NewRecipientsPerDay,
+		Log: h.log, Trusted: h.clock.Trusted, Tell: h.tellOwner,
+	})
+	return err
 }
 
 // completeKeys sees each day that every domain has keys to sign with, and does
@@ -232,25 +239,15 @@ func (h *house) outside() (deliver.Outside, error) {
 	stamps := stamps{h: h, signer: sign.New(sign.Options{Keys: h.keys, ClockTrusted: h.clock.Trusted})}
 	return deliver.Outside{
 		Open: h.book.Way, Sign: stamps.sign, Seal: stamps.seal,
-		Rewrite: rewriter.Forward, Reverse: rewriter.Reverse,
+		Rewrite: rewriter.Forward, Reverse: rewriter.Reverse, Hold: h.caps.Hold,
 	}, nil
-}
-
-// transport lets the queue send through a Relay.
-type transport struct{ *relay.Relay }
-
-func (t transport) Send(ctx context.Context, hop string, m mail.Handover, settle func([]mail.Outcome) error) {
-	t.Relay.Send(ctx, hop, relay.Message{ID: m.ID, Envelope: m.Envelope, Size: m.Size, EightBit: m.EightBit, Open: func() (io.ReadCloser, error) {
-		r, err := m.Open()
-		return io.NopCloser(r), err
-	}}, settle)
 }
 
 // newQueue makes what holds mail until it has left.
 func (h *house) newQueue() *queue.Queue {
 	c := h.config.Queue
 	return queue.New(queue.Options{
-		Store: h.store, Transport: transport{h.relay}, Clock: h.clock, Log: h.log, Host: h.config.Host(),
+		Store: h.store, Transport: h.relay, Clock: h.clock, Log: h.log, Host: h.config.Host(),
 		Postmaster: h.postmaster, Steps: c.Retry.Durations(), GiveUp: time.Duration(c.GiveUp), DelayNotice: time.Duration(c.Notice),
 		Concurrency: c.Concurrency, PerHop: c.PerHop,
 	})

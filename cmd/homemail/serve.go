@@ -17,11 +17,13 @@ import (
 
 	"homemail/admin"
 	"homemail/bridge"
+	"homemail/caps"
 	"homemail/certs"
 	"homemail/clock"
 	"homemail/config"
 	"homemail/deliver"
 	"homemail/imapd"
+	"homemail/lan"
 	"homemail/listen"
 	"homemail/mail"
 	"homemail/metrics"
@@ -94,6 +96,8 @@ type house struct {
 	relay  *relay.Relay
 	queue  *queue.Queue
 	bridge *bridge.Bridge
+	caps   *caps.Caps
+	lan    *lan.Devices
 
 	started time.Time // zero if nothing is served
 
@@ -175,7 +179,7 @@ func (h *house) build(w world, key []byte) error {
 	if door.UnknownPerHour == 0 {
 		door.UnknownPerHour = -1 // in config.toml 0 is no limit
 	}
-	door.Judge = h.newJudge(w)
+	door.Judge, door.Neighbours = h.newJudge(w), smtpd.LAN(h.lan)
 	h.mx = smtpd.New(door)
 	door.Kind, door.Users, door.Judge = smtpd.Submission, smtpd.SignIn(h.signIn), nil
 	h.msa = smtpd.New(door)
@@ -203,6 +207,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.relay.Run(ctx) })
 	g.Go(func() error { return h.queue.Run(ctx) })
 	g.Go(func() error { return h.bridge.Run(ctx) })
+	g.Go(func() error { return h.caps.Run(ctx) })
 	g.Go(func() error { return h.saveClock(ctx) })
 	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
@@ -235,7 +240,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Started: h.started, Version: version()}
+	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Started: h.started, Version: version()}
 }
 
 // serve answers at one door.

@@ -40,7 +40,7 @@ func trySettings(data string) config.Config {
 	c.Data = data
 	c.Connections = config.Connections{SMTP: 2000, IMAP: 2000, POP3: 2000}
 	c.Limits.UnknownRecipientsPerHour = 0
-	c.Limits.SubmissionsPerHour, c.Limits.SubmissionsPerDay = 0, 0
+	c.Limits.SubmissionsPerHour, c.Limits.SubmissionsPerDay, c.Limits.NewRecipientsPerDay = 0, 0, 0
 	c.Store.Reserve = 256 * config.MiB
 	return c
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"time"
+
+	"homemail/caps"
+	"homemail/mail"
+	"homemail/store"
+)
+
+// tellOwner files a mail about a paused account in the owner's INBOX, and in
+// the account's own if it is another: whoever sits there may know why.
+func (h *house) tellOwner(_ context.Context, n caps.Notice) error {
+	owner, ok := h.postmaster()
+	if !ok {
+		return nil
+	}
+	for _, id := range []mail.AccountID{owner, n.Account} {
+		if err := h.fileNotice(id, n.Words); err != nil {
+			return err
+		}
+		if owner == n.Account {
+			break
+		}
+	}
+	return nil
+}
+
+// fileNotice files a mail from us, whose words are in the account's language.
+func (h *house) fileNotice(id mail.AccountID, words func(language string) (subject, body string)) error {
+	a, err := h.store.AccountByID(id)
+	if err != nil {
+		return nil // gone meanwhile
+	}
+	p, err := a.Profile()
+	if err != nil {
+		return err
+	}
+	inbox, err := a.MailboxFor(mail.Inbox)
+	if err != nil {
+		return err
+	}
+	subject, body := words(p.Language)
+	now := time.Now()
+	sp := h.store.NewSpool()
+	defer sp.Discard()
+	_, err = fmt.Fprintf(sp, "From: homemail <postmaster@%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%d.notice@%s>\r\n"+
+		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+		p.Address.Domain(), p.Address.Wire(), mime.QEncoding.Encode("utf-8", subject), now.Format(time.RFC1123Z), now.UnixNano(), h.config.Host())
+	if err == nil {
+		_, err = io.WriteString(sp, strings.ReplaceAll(strings.TrimRight(body, "\n")+"\n", "\n", "\r\n"))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = h.store.Deliver(sp, []store.Delivery{{Account: id, Mailbox: inbox.ID, Date: now, Notice: true}})
+	return err
+}
