@@ -59,6 +59,18 @@ type Neighbour struct {
 // Rewrites reports whether mail that is not by the account is made its own.
 func (v Device) Rewrites() bool { return v.From == store.RewriteFrom }
 
+// Caution is what the owner should know before a device is added, "" if there
+// is nothing.
+func (v Device) Caution() string {
+	switch a := v.Address.Addr(); {
+	case a.IsLoopback():
+		return "every program on this machine can send as this account, and so can whoever comes through a proxy or a tunnel that ends here"
+	case !v.Address.IsSingleIP():
+		return "every machine that gets one of these addresses can send as this account, guests' too; name single addresses and have the router always give them to the same machine"
+	}
+	return ""
+}
+
 // Options are the settings of Devices.
 type Options struct {
 	Log *slog.Logger // slog.Default() if nil

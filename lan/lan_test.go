@@ -77,6 +77,15 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestCaution(t *testing.T) {
+	for in, want := range map[string]string{"192.168.1.20": "", "127.0.0.1": "tunnel", "::1": "tunnel", "192.168.1.0/28": "guests"} {
+		v := device(t, "x", in, 1)
+		if got := v.Caution(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", in, got)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"scanner": true, " Büro-Scanner 2 ": true, "複合機": true, strings.Repeat("x", maxName): true,

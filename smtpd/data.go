@@ -149,7 +149,11 @@ func (s *session) commit() *smtp.SMTPError {
 	c.s.count.bytes.Add(t.octets)
 	c.errors, c.junk = 0, 0
 	c.told = t.tx
-	c.s.log.Info("accepted", "id", id, "from", t.env.From, "rcpts", len(t.env.To), "size", t.octets,
+	log := c.s.log
+	if t.by != nil {
+		log = log.With("account", t.by.Account, "device", t.by.Device)
+	}
+	log.Info("accepted", "id", id, "from", t.env.From, "rcpts", len(t.env.To), "size", t.octets,
 		"remote", c.remote, "tls", c.cipher, "ms", time.Since(t.start).Milliseconds())
 	return said(250, 0, 0, "OK: stored as "+id)
 }

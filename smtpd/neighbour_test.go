@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -308,6 +309,33 @@ func TestHouseNeighbour(t *testing.T) {
 	must(t, h.lan.Remove("scanner"))
 	c.say("MAIL FROM:<anna@example.test>", "RCPT TO:<x@outside.test>")
 	c.want("250", "550 5.7.1 Not an address of this server")
+}
+
+// TestHouseSwaks has a client that we did not write be the scanner.
+func TestHouseSwaks(t *testing.T) {
+	swaks, err := exec.LookPath("swaks")
+	if err != nil {
+		t.Skip("swaks is not installed")
+	}
+	h, d := newHouse(t, Options{Kind: MX})
+	run := func(more ...string) string {
+		out, _ := exec.Command(swaks, append([]string{"--server", d.addr, "-f", "scanner@printer.lan", "-t", "otto@example.test"}, more...)...).CombinedOutput()
+		return string(out)
+	}
+	if said := run("-t", "x@outside.test"); !strings.Contains(said, "550 5.7.1 Not an address of this server") {
+		t.Errorf("a stranger: %s", said)
+	}
+	must(t, h.lan.Add(h.device(t, "Scanner", "127.0.0.1", store.RewriteFrom)))
+	for _, more := range [][]string{nil, {"--protocol", "SMTP"}, {"-tls"}, {"--pipeline"}, {"--ehlo", "my_scanner"}} {
+		if said := run(append(more, "-t", "x@outside.test")...); !strings.Contains(said, "250 2.0.0 OK: stored as ") {
+			t.Errorf("%q: %s", more, said)
+		}
+	}
+	must(t, h.lan.Remove("scanner"))
+	must(t, h.lan.Add(h.device(t, "Scanner", "127.0.0.1", store.RefuseFrom)))
+	if said := run(); !strings.Contains(said, "553 5.7.1") {
+		t.Errorf("a sender of its own: %s", said)
+	}
 }
 
 // TestHouseDeviceFrom: a device with a password has its From rewritten too.

@@ -37,7 +37,7 @@ type Kind int
 
 // The kinds of door.
 const (
-	MX         Kind = iota // port 25: anybody, for local recipients, without signing in
+	MX         Kind = iota // port 25: anybody, for local recipients, without signing in; neighbours for all
 	Submission             // ports 587 and 465: people who signed in under TLS, and neighbours
 )
 
