@@ -180,17 +180,17 @@ func secretPath(id string) string  { return secretsAt + id }
 
 // List returns the accounts elsewhere.
 func (b *Bridge) List() (list []Account, err error) {
-	scan := b.s.States(accountsAt, func(path string, v []byte) bool {
+	err = b.s.States(accountsAt, func(path string, v []byte) bool {
 		var a Account
-		if err = json.Unmarshal(v, &a); err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
-			return false
+		if err := json.Unmarshal(v, &a); err != nil {
+			b.o.Log.Error("an account elsewhere is damaged and left out", "path", path, "err", err)
+			return true
 		}
 		a.ID = strings.TrimPrefix(path, accountsAt)
 		list = append(list, a)
 		return true
 	})
-	return list, errors.Join(scan, err)
+	return list, err
 }
 
 func (b *Bridge) account(id string) (a Account, err error) {
@@ -209,6 +209,15 @@ func (b *Bridge) Add(a Account, password string) (string, error) {
 	id := make([]byte, 6)
 	rand.Read(id)
 	a.ID, a.Secrets = hex.EncodeToString(id), 0
+	list, err := b.List()
+	if err != nil {
+		return "", err
+	}
+	for _, o := range list {
+		if o.Address.Key() == a.Address.Key() && o.Into == a.Into { // each message would come twice
+			return "", fmt.Errorf("%w: %s is fetched already", ErrInvalid, a.Address)
+		}
+	}
 	return a.ID, b.put(a, password, accountPath(a.ID))
 }
 
@@ -284,24 +293,19 @@ func (b *Bridge) Remove(id string) error {
 
 // sweep forgets the notes of accounts that are gone.
 func (b *Bridge) sweep() error {
-	list, err := b.List()
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{}
-	for _, a := range list {
-		known[a.ID] = true
-	}
 	gone := map[string]bool{}
-	err = b.s.States(notesAt, func(path string, _ []byte) bool {
+	err := b.s.States(notesAt, func(path string, _ []byte) bool {
 		id, _, _ := strings.Cut(strings.TrimPrefix(path, notesAt), "/")
-		if !known[id] {
-			gone[id] = true
+		if _, seen := gone[id]; !seen {
+			_, err := b.s.State(accountPath(id)) // also one that is damaged is there
+			gone[id] = errors.Is(err, store.ErrNotFound)
 		}
 		return true
 	})
-	for id := range gone {
-		err = errors.Join(err, b.forget(notesAt+id+"/"))
+	for id, is := range gone {
+		if is {
+			err = errors.Join(err, b.forget(notesAt+id+"/"))
+		}
 	}
 	return err
 }

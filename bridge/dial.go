@@ -202,6 +202,7 @@ var (
 	errBusy     = errors.New("the server is busy with this account")
 	errNoUIDs   = errors.New("the server does not tell its messages apart")
 	errTooMany  = errors.New("the mailbox has too many messages")
+	errDelete   = errors.New("the server does not let us delete messages")
 	errTooLarge = errors.New("the message is too large")
 	errNobody   = errors.New("the person whose mail it is has no account here")
 )

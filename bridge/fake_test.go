@@ -105,7 +105,10 @@ func (h *house) add(a Account) {
 }
 
 func (h *house) fill(a Account) Account {
-	a.Address, a.Into, a.Host, a.User = user, h.who.ID, serverName, user
+	a.Into, a.Host, a.User = h.who.ID, serverName, user
+	if a.Address == "" {
+		a.Address = user
+	}
 	if a.TLS == "" {
 		a.TLS = Implicit
 	}

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"homemail/store"
 )
 
 // A script is an IMAP server that lies. Answers are by command, with %s where
@@ -218,16 +216,17 @@ func TestNotes(t *testing.T) {
 	put("s", "long gone", note{day: 19_990, gone: 19_993, hash: [32]byte{6}})
 	put("other", "new", note{day: 19_990, hash: [32]byte{7}})
 	put("s", "large", note{day: 19_000, size: 1001, skipped: true})
+	must(t, h.s.PutState(notesAt+"x/INBOX/s/damaged", []byte("x")))
 	put("s", "not large any more", note{day: 19_000, size: 1000, skipped: true})
-	listed := map[string]bool{"new": true, "old": true, "undated": true, "back": true, "large": true, "not large any more": true, "fresh": true}
+	listed := map[string]bool{"new": true, "old": true, "undated": true, "back": true, "large": true, "damaged": true, "not large any more": true, "fresh": true}
 	n, err := readNotes(h.s, "x", "INBOX", "s", listed, p)
 	must(t, err)
-	for _, k := range []string{"new", "old", "undated", "back", "large"} {
+	for _, k := range []string{"new", "old", "undated", "back", "large", "damaged"} {
 		if !n.known[k] {
 			t.Errorf("%s is not known", k)
 		}
 	}
-	if len(n.known) != 5 || len(n.due) != 1 || n.due[0] != "old" {
+	if len(n.known) != 6 || len(n.due) != 1 || n.due[0] != "old" {
 		t.Errorf("known %v, due %v", n.known, n.due)
 	}
 	if n.orphan([32]byte{5}) == "" || n.orphan([32]byte{7}) == "" || n.orphan([32]byte{1}) != "" || n.orphan([32]byte{5}) != "" {
@@ -286,7 +285,7 @@ func TestRemove(t *testing.T) {
 	for _, at := range []string{accountsAt, secretsAt, notesAt} {
 		must(t, h.s.States(at, func(path string, _ []byte) bool { t.Errorf("%s is left", path); return true }))
 	}
-	if err := h.b.FetchNow(h.id); err == nil || store.ErrNotFound == nil {
+	if err := h.b.FetchNow(h.id); err == nil {
 		t.Error("an account that is gone fetches")
 	}
 }

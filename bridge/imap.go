@@ -159,45 +159,53 @@ func (v *visitor) visitIMAP(ctx context.Context, password string) error {
 		return err
 	}
 	defer i.close()
-	folders := v.a.folders()
-	transfers := make([]transfer, len(folders))
-	last := make([]imap.UID, len(folders)) // listed so far
-	var bx *imapBox
+	var list []*transfer
+	for _, f := range v.a.folders() {
+		list = append(list, &transfer{v: v, f: f})
+	}
 	for {
-		var trouble error
-		for n := range folders {
-			t := &transfers[n]
-			t.v, t.f = v, folders[n]
-			if bx == nil || len(folders) > 1 {
-				if bx, err = i.open(t.f.there, v.a.KeepDays < 0); errors.Is(err, errNoFolder) && len(folders) > 1 {
-					trouble = err // the others are not to blame
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				bx.last = last[n]
-			}
-			if err := t.run(bx, t.again || time.Since(t.full) > fullEvery); err != nil {
-				return err
-			}
-			last[n] = bx.last
-		}
-		if len(folders) > 1 {
-			if bx, err = i.open(folders[0].there, v.a.KeepDays < 0); err != nil {
-				return err
-			}
-			bx.last = last[0]
+		trouble, err := i.round(list)
+		if err != nil {
+			return err
 		}
 		v.healthy()
-		v.b.well(v.a, Listening)
-		if trouble != nil {
-			v.b.report(v.a.ID, func(s *Status) { s.Problem, s.Err = Explain(v.a, trouble), trouble.Error() })
-		}
+		v.b.well(v.a, Listening, trouble)
 		if err := i.idle(ctx, v.knock); err != nil {
 			return err
 		}
 	}
+}
+
+// round fetches what is new in all mailboxes, and leaves the first one open.
+// Trouble is what is wrong with one mailbox alone.
+func (i *imapConn) round(list []*transfer) (trouble, err error) {
+	first := list[0]
+	if len(list) > 1 {
+		list = append(slices.Clip(list), first)
+	}
+	for _, t := range list {
+		if len(list) > 1 || t.open == nil {
+			x, err := i.open(t.f.there, t.v.a.KeepDays < 0)
+			if errors.Is(err, errNoFolder) && t != first {
+				trouble = err
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if t.open != nil {
+				x.last = t.open.last
+			}
+			t.open = x
+		}
+		if err := t.run(t.open, t.again || time.Since(t.full) > fullEvery); err != nil {
+			return nil, err
+		}
+		if t.trouble != nil {
+			trouble = t.trouble
+		}
+	}
+	return trouble, nil
 }
 
 // idle waits until the server tells of a message (RFC 2177) or it is time to
@@ -438,16 +446,25 @@ func (x *imapBox) remove(keys []string) error {
 	x.w.allow()
 	deleted := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}
 	if err := x.c.Store(set, deleted, nil).Close(); err != nil {
-		return fmt.Errorf("marking messages as deleted: %w", err)
+		return deleteError(err)
 	}
 	if !x.caps.Has(imap.CapUIDPlus) && !x.caps.Has(imap.CapIMAP4rev2) {
 		return nil
 	}
 	x.w.allow()
 	if err := x.c.UIDExpunge(set).Close(); err != nil {
-		return fmt.Errorf("deleting messages: %w", err)
+		return deleteError(err)
 	}
 	return nil
+}
+
+// deleteError tells a server that does not let us from one that is gone.
+func deleteError(err error) error {
+	var no *imap.Error
+	if errors.As(err, &no) {
+		return fmt.Errorf("%w: %w", errDelete, err)
+	}
+	return fmt.Errorf("%w: %w", errLost, err)
 }
 
 const (

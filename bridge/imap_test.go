@@ -284,7 +284,7 @@ func TestStoreClosed(t *testing.T) {
 			h.who, err = st.AddAccount(store.Profile{Address: "anna@home.test"})
 			must(t, err)
 			h.add(Account{Kind: IMAP, KeepDays: 0})
-			h.add(Account{Kind: POP3, KeepDays: 0})
+			h.add(Account{Kind: POP3, KeepDays: 0, Address: "bert@provider.test"})
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})

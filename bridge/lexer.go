@@ -82,26 +82,29 @@ func (l *lexer) octet(c byte) error {
 	}
 	if l.kind == unknownLine {
 		l.head = append(l.head, c)
-		l.kind = kindOf(l.head)
-		if l.kind == unknownLine {
-			return nil
-		}
-		if l.kind == textLine {
-			l.code = codeMayStart
-			return nil
-		}
-		for _, c := range l.head {
-			if err := l.data(c); err != nil {
-				return err
-			}
-		}
-		return nil
+		return l.begin(kindOf(l.head))
 	}
 	if l.kind == textLine {
 		l.text(c)
 		return nil
 	}
 	return l.data(c)
+}
+
+// begin takes the start of a line once its kind is known.
+func (l *lexer) begin(kind lineKind) error {
+	l.kind = kind
+	switch kind {
+	case textLine:
+		l.code = codeMayStart
+	case dataLine:
+		for _, c := range l.head {
+			if err := l.data(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // kindOf tells what line starts with head. Only a status that is complete, and
@@ -112,7 +115,7 @@ func kindOf(head []byte) lineKind {
 	}
 	f := strings.SplitN(string(head), " ", 3)
 	switch {
-	case len(f) == 1 && len(head) < headMax, len(f) == 2 && len(head) < headMax:
+	case len(f) < 3 && len(head) < headMax:
 		return unknownLine
 	case len(f) < 3 || f[0] == "":
 		return dataLine
@@ -178,6 +181,15 @@ func (l *lexer) data(c byte) error {
 
 // end is the end of a line, or what a literal stands behind.
 func (l *lexer) end() error {
+	if l.kind == unknownLine && len(l.head) > 0 { // a short one: "* OK" alone is a status
+		kind := kindOf([]byte(strings.TrimSuffix(string(l.head), "\r") + " "))
+		if kind == unknownLine {
+			kind = dataLine
+		}
+		if err := l.begin(kind); err != nil {
+			return err
+		}
+	}
 	switch {
 	case l.quoted, l.code == inCode:
 		return fmt.Errorf("%w: a line ends within a string or a code", errProtocol)

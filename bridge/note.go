@@ -3,7 +3,6 @@ package bridge
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -88,14 +87,13 @@ func readNotes(s *store.Store, id, mailbox, scope string, listed map[string]bool
 		known: make(map[string]bool, len(listed)), orphans: make(map[[32]byte][]string),
 	}
 	rows := newRows(s)
-	var bad error
 	err := s.States(n.prefix, func(path string, v []byte) bool {
-		old, err := decodeNote(v)
-		if err != nil {
-			bad = fmt.Errorf("%s: %w", path, err)
-			return false
-		}
 		scope, key, _ := strings.Cut(strings.TrimPrefix(path, n.prefix), "/")
+		old, err := decodeNote(v)
+		if err != nil { // it says that the message was dealt with, and no more
+			n.known[key] = n.known[key] || scope == n.scope
+			return true
+		}
 		now, keep := n.sort(path, old, scope == n.scope && listed[key], key, p)
 		switch {
 		case !keep:
@@ -105,7 +103,7 @@ func readNotes(s *store.Store, id, mailbox, scope string, listed map[string]bool
 		}
 		return true
 	})
-	return n, errors.Join(err, bad, rows.flush())
+	return n, errors.Join(err, rows.flush())
 }
 
 // sort puts a note where it belongs, and returns it as it is from now on.

@@ -186,8 +186,10 @@ func (v *visitor) visitPOP3(ctx context.Context, password string) error {
 	v.healthy()
 	// What was marked is deleted now. An error costs nothing: it is still there
 	// at the next visit, and has its note.
-	_, err = p.do("QUIT")
-	return err
+	if _, err = p.do("QUIT"); err != nil {
+		return err
+	}
+	return t.trouble
 }
 
 // A popBox is a maildrop.
@@ -285,8 +287,11 @@ func (x *popBox) remove(keys []string) error {
 		if !ok {
 			continue
 		}
-		if _, err := x.do("DELE %d", n); err != nil {
-			return fmt.Errorf("deleting message %d: %w", n, err)
+		var no *popError
+		if _, err := x.do("DELE %d", n); errors.As(err, &no) {
+			return fmt.Errorf("%w: %w", errDelete, err)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // pop starts a server and a house that fetches from it.
@@ -53,6 +54,69 @@ func TestPOP3DeletesAtOnce(t *testing.T) {
 	h := pop(t, p, Account{KeepDays: 0})
 	h.run(func() bool { return p.left() == 0 })
 	h.want(samples(0, 5)...)
+}
+
+// TestPOP3KeepsDays: a message goes when it was here for so many days, but not
+// while nobody knows what day it is.
+func TestPOP3KeepsDays(t *testing.T) {
+	p := &popServer{}
+	fillPop(p, 0, 5)
+	h := pop(t, p, Account{KeepDays: 10})
+	h.visited()
+	today := day(time.Now())
+	for n := range 3 { // as if they had come at other times
+		path := fmt.Sprintf("%s%s/INBOX/pop3/id-%d", notesAt, h.id, n)
+		must(t, h.s.UpdateState(path, func(old []byte) ([]byte, error) {
+			note, err := decodeNote(old)
+			note.day = today - 9 - n
+			return note.encode(), err
+		}))
+	}
+	h.b.o.ClockIsRight = func() bool { return false }
+	h.visited()
+	if p.left() != 5 {
+		t.Errorf("%d left by a clock that is not right", p.left())
+	}
+	h.b.o.ClockIsRight = func() bool { return true }
+	h.visited()
+	if p.left() != 3 || h.status().Removed != 2 {
+		t.Errorf("%d left", p.left())
+	}
+	h.want(samples(0, 5)...)
+}
+
+// TestPOP3NoDelete: a server that lets nothing be deleted is told of, and mail
+// goes on coming.
+func TestPOP3NoDelete(t *testing.T) {
+	p := &popServer{answer: func(c string) string { return when(strings.HasPrefix(c, "DELE"), "-ERR read only\r\n") }}
+	fillPop(p, 0, 5)
+	h := pop(t, p, Account{KeepDays: 0})
+	h.run(func() bool { return h.status().State == Failing })
+	fillPop(p, 5, 6)
+	h.run(func() bool { return h.status().Fetched == 6 })
+	h.want(samples(0, 6)...)
+	if st := h.status(); !strings.Contains(st.Problem, "delete") {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestFetchNow: an owner need not wait.
+func TestFetchNow(t *testing.T) {
+	p := &popServer{}
+	address := listen(t, p.serve)
+	o := options(func() string { return address })
+	o.Poll = time.Hour
+	h := newHouse(t, o)
+	h.add(Account{Kind: POP3, KeepDays: Forever})
+	filled := false
+	h.run(func() bool {
+		if st := h.status(); st.State == Waiting && !filled {
+			filled = true
+			fillPop(p, 0, 1)
+			must(t, h.b.FetchNow(h.id))
+		}
+		return h.status().Fetched == 1
+	})
 }
 
 // TestPOP3Cut cuts the connection at each command in turn.

@@ -88,9 +88,12 @@ func (b *Bridge) ended(a Account, err error, wait time.Duration) {
 	})
 }
 
-// well reports that a visit did all it could, and goes on.
-func (b *Bridge) well(a Account, state State) {
+// well reports that a visit did all it could, but for a trouble, and goes on.
+func (b *Bridge) well(a Account, state State, trouble error) {
 	b.report(a.ID, func(s *Status) {
 		s.State, s.LastVisit, s.Next, s.Problem, s.Err = state, time.Now(), time.Time{}, "", ""
+		if trouble != nil {
+			s.Problem, s.Err = Explain(a, trouble), trouble.Error()
+		}
 	})
 }

@@ -70,7 +70,7 @@ const (
 // goes wrong.
 func (v *visitor) visit(ctx context.Context) error {
 	if _, err := v.b.s.AccountByID(v.a.Into); err != nil {
-		return fmt.Errorf("%w: %w", errNobody, err)
+		return nobody(err)
 	}
 	password, err := v.b.password(v.a.ID)
 	if err != nil {
@@ -80,6 +80,14 @@ func (v *visitor) visit(ctx context.Context) error {
 		return v.visitPOP3(ctx, password)
 	}
 	return v.visitIMAP(ctx, password)
+}
+
+// nobody says more of an account that is not there.
+func nobody(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%w: %w", errNobody, err)
+	}
+	return err
 }
 
 func (v *visitor) policy() policy {
@@ -98,6 +106,9 @@ type transfer struct {
 	notes *notes         // nil before the first full listing
 	full  time.Time      // when that was
 	again bool           // a message did not come: list all the next time
+	open  *imapBox       // as it was last opened; nil for POP3
+	// trouble is that messages cannot be deleted. It stops nothing else.
+	trouble error
 }
 
 // run brings over what is new, and deletes what is due.
@@ -131,7 +142,11 @@ func (t *transfer) run(bx box, all bool) error {
 	if err := t.fetchNew(bx, order); err != nil {
 		return err
 	}
-	return t.removeDue(bx)
+	t.trouble = nil
+	if err = t.removeDue(bx); errors.Is(err, errDelete) {
+		t.trouble, err = err, nil
+	}
+	return err
 }
 
 // fetchNew fetches those of the keys that have no note.
@@ -277,7 +292,7 @@ func (v *visitor) target(f folder) (store.Delivery, error) {
 	d := store.Delivery{Account: v.a.Into}
 	acct, err := v.b.s.AccountByID(v.a.Into)
 	if err != nil {
-		return d, fmt.Errorf("%w: %w", errNobody, err)
+		return d, nobody(err)
 	}
 	var m store.Mailbox
 	switch {

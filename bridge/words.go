@@ -60,6 +60,8 @@ func Explain(a Account, err error) string {
 		return "The disk here is full. Nothing was deleted there, and we will go on when there is room."
 	case errors.Is(err, errNobody):
 		return "The person whose mail this is has no account here any more. Remove this account, or choose somebody else."
+	case errors.Is(err, errDelete):
+		return fmt.Sprintf("Everything was fetched, but %s does not let us delete it there. Check what this account may do, or let messages stay there for ever.", a.Host)
 	case errors.Is(err, errNoFolder):
 		return fmt.Sprintf("There is no such mailbox at %s: %v", a.Host, err)
 	case errors.Is(err, errFlood), errors.Is(err, errProtocol), errors.Is(err, errTooLarge):
