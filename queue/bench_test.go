@@ -80,7 +80,7 @@ func fill(t testing.TB, s *store.Store, n int, withDead bool) (living int64) {
 func drain(t testing.TB, s *store.Store, n int64, delay func(hop string) time.Duration) time.Duration {
 	done := make(chan struct{})
 	var sent atomic.Int64
-	tr := &slow{delay: delay, sent: func() {
+	tr := &slow{delay: delay, dead: calledDead, sent: func() {
 		if sent.Add(1) == n {
 			close(done)
 		}
@@ -97,9 +97,10 @@ func drain(t testing.TB, s *store.Store, n int64, delay func(hop string) time.Du
 	return took
 }
 
-// A slow is a Transport to hops that take their time; dead ones 30 s to fail.
+// A slow is a Transport to hops that take their time, dead ones too.
 type slow struct {
 	delay func(hop string) time.Duration
+	dead  func(hop string) bool
 	sent  func()
 }
 
@@ -107,16 +108,13 @@ func (*slow) Hop(domain string, _ int) string { return domain }
 
 func (tr *slow) Send(ctx context.Context, hop string, m mail.Handover, settle func([]mail.Outcome) error) {
 	d := tr.delay(hop)
-	if strings.HasPrefix(hop, "dead") {
-		d = 30 * time.Second
-	}
 	if d > 0 {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():
 		}
 	}
-	if strings.HasPrefix(hop, "dead") {
+	if tr.dead != nil && tr.dead(hop) {
 		settle(all(m, noConnection))
 		return
 	}
@@ -125,10 +123,15 @@ func (tr *slow) Send(ctx context.Context, hop string, m mail.Handover, settle fu
 	}
 }
 
+func calledDead(hop string) bool { return strings.HasPrefix(hop, "dead") }
+
 func instant(string) time.Duration { return 0 }
 
 // net is 10 to 30 ms, by hop.
 func net(hop string) time.Duration {
+	if calledDead(hop) {
+		return 30 * time.Second
+	}
 	h := fnv.New32a()
 	h.Write([]byte(hop))
 	return 10*time.Millisecond + time.Duration(h.Sum32()%20)*time.Millisecond

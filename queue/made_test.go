@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"homemail/mail"
@@ -21,6 +22,14 @@ type made struct {
 	n    int
 	done []atomic.Bool
 	when time.Time
+	less bool // without the domains that are dead
+}
+
+// madeDead reports whether a domain is one of the tenth that are dead.
+func madeDead(domain string) bool {
+	var d int
+	fmt.Sscanf(domain, "d%d.test", &d)
+	return d%10 == 3
 }
 
 const madeDomains = 500
@@ -31,7 +40,9 @@ func (m *made) path(id mail.ItemID) mail.Path {
 
 func (m *made) QueueHeads() (list []store.Head, err error) {
 	for d := range madeDomains {
-		list = append(list, store.Head{Domain: fmt.Sprintf("d%d.test", d), Due: m.when})
+		if name := fmt.Sprintf("d%d.test", d); !m.less || !madeDead(name) {
+			list = append(list, store.Head{Domain: name, Due: m.when})
+		}
 	}
 	return list, nil
 }
@@ -104,5 +115,43 @@ func TestMemory(t *testing.T) {
 	t.Logf("%d kB for 10,000, %d kB for 100,000", few/1000, many/1000)
 	if most := max(few, 300_000) * 13 / 10; many > most {
 		t.Errorf("%d bytes for 100,000 messages, %d for 10,000", many, few)
+	}
+}
+
+// TestDrainRate has the living drain at 90 % of their rate at least when one
+// domain in ten is dead.
+func TestDrainRate(t *testing.T) {
+	const n = 10_000
+	drain := func(less bool) (took time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &made{memory: newMemory(), n: n, done: make([]atomic.Bool, n), when: time.Now(), less: less}
+			left := int64(n/10*9 - 1) // there is no item 0
+			over := make(chan struct{})
+			f := &slow{delay: func(hop string) time.Duration {
+				if madeDead(hop) {
+					return 30 * time.Second
+				}
+				return net(hop)
+			}, dead: madeDead, sent: func() {
+				if atomic.AddInt64(&left, -1) == 0 {
+					close(over)
+				}
+			}}
+			q := newQueue(Options{Transport: f, Clock: trusted(true), Log: quiet}, m)
+			ctx, cancel := context.WithCancel(context.Background())
+			began := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { q.Run(ctx) })
+			<-over
+			took = time.Since(began)
+			cancel()
+			wg.Wait()
+		})
+		return took
+	}
+	without, with := drain(true), drain(false)
+	t.Logf("%v without the dead, %v beside them", without, with)
+	if without < with*9/10 {
+		t.Errorf("%v without the dead, %v beside them", without, with)
 	}
 }
