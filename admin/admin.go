@@ -91,6 +91,9 @@ type Change struct {
 type AddDevice struct {
 	Address mail.Path `json:"address"`
 	Name    string    `json:"name"`
+	// From says what becomes of mail that claims another author:
+	// store.RefuseFrom, also if it is empty, or store.RewriteFrom.
+	From string `json:"from,omitempty"`
 }
 
 // NewDevice is a device password, shown this once.
@@ -376,13 +379,17 @@ func (h *House) addDevice(_ context.Context, q AddDevice) (NewDevice, error) {
 	if err != nil {
 		return NewDevice{}, err
 	}
-	return AddDeviceWith(h.Store, q.Address, q.Name, password)
+	return addDeviceWith(h.Store, q, password)
 }
 
 // AddDeviceWith makes a device with a given password, which ought to be as
 // random as signin.NewDevicePassword makes it.
 func AddDeviceWith(s *store.Store, address mail.Path, name, password string) (NewDevice, error) {
-	a, err := s.Account(address)
+	return addDeviceWith(s, AddDevice{Address: address, Name: name}, password)
+}
+
+func addDeviceWith(s *store.Store, q AddDevice, password string) (NewDevice, error) {
+	a, err := s.Account(q.Address)
 	if err != nil {
 		return NewDevice{}, err
 	}
@@ -391,10 +398,11 @@ func AddDeviceWith(s *store.Store, address mail.Path, name, password string) (Ne
 		if len(p.Devices) >= devicesMax {
 			return fmt.Errorf("%w: an account has at most %d device passwords; revoke one that is not used", store.ErrInvalid, devicesMax)
 		}
-		d, err := signin.NewDevice(*p, name, password)
+		d, err := signin.NewDevice(*p, q.Name, password)
 		if err != nil {
 			return err
 		}
+		d.From = q.From
 		p.Devices = append(p.Devices, d)
 		out.ID, out.Address = d.ID, p.Address
 		return nil

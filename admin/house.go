@@ -84,16 +84,22 @@ type Machine struct {
 	Created time.Time `json:"created,omitzero"`
 }
 
-func (h *House) addMachine(_ context.Context, q Machine) (Empty, error) {
+// Caution is what an owner should know, "" if nothing.
+type Caution struct {
+	Caution string `json:"caution,omitempty"`
+}
+
+func (h *House) addMachine(_ context.Context, q Machine) (Caution, error) {
 	a, err := h.Store.Account(q.For)
 	if err != nil {
-		return Empty{}, err
+		return Caution{}, err
 	}
 	prefix, zone, err := lan.ParseAddress(q.Address)
 	if err != nil {
-		return Empty{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return Caution{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	return Empty{}, h.LAN.Add(lan.Device{Name: q.Name, Address: prefix, Zone: zone, Account: a.ID, From: q.From, Local: q.Local})
+	d := lan.Device{Name: q.Name, Address: prefix, Zone: zone, Account: a.ID, From: q.From, Local: q.Local}
+	return Caution{d.Caution()}, h.LAN.Add(d)
 }
 
 func (h *House) listMachines(context.Context, Empty) ([]Machine, error) {

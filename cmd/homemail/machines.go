@@ -66,8 +66,12 @@ func addMachine(in *invocation, f *flag.FlagSet) action {
 		if *rewrite {
 			q.From = store.RewriteFrom
 		}
-		if err := in.ask(ctx, "machine.add", q, &admin.Empty{}); err != nil {
+		var c admin.Caution
+		if err := in.ask(ctx, "machine.add", q, &c); err != nil {
 			return err
+		}
+		if c.Caution != "" {
+			fmt.Fprintf(in.stderr, "homemail: %s\n", c.Caution)
 		}
 		if !in.global.json {
 			fmt.Fprintf(in.stdout, "%s may send from %s as %s: tell it to use port 25 or 587, without a password\n", q.Name, q.Address, q.For)

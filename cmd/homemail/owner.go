@@ -278,10 +278,15 @@ func (in *invocation) readPassword() (string, error) {
 	return typed[0], nil
 }
 
-func addDevice(in *invocation, _ *flag.FlagSet) action {
+func addDevice(in *invocation, f *flag.FlagSet) action {
+	rewrite := f.Bool("rewrite", false, "for a scanner or the like: make the account the author of what claims to be from somebody else, instead of refusing it")
 	return func(ctx context.Context, args []string) error {
+		q := admin.AddDevice{Address: mail.Path(args[0]), Name: args[1]}
+		if *rewrite {
+			q.From = store.RewriteFrom
+		}
 		var d admin.NewDevice
-		if err := in.ask(ctx, "device.add", admin.AddDevice{Address: mail.Path(args[0]), Name: args[1]}, &d); err != nil {
+		if err := in.ask(ctx, "device.add", q, &d); err != nil {
 			return err
 		}
 		if in.global.json {
