@@ -163,11 +163,12 @@ func (q *Queue) written(account mail.AccountID) (ids []mail.ItemID, err error) {
 	return ids, err
 }
 
-// ErrBusy says that all that is left of a message is being sent right now.
+// ErrBusy says that some of a message is being sent right now.
 var ErrBusy = errors.New("it is being sent at this moment")
 
 // Remove takes a message out of the queue, and tells how many recipients that
-// is. With tell its sender gets a DSN that says so.
+// is. With tell its sender gets a DSN that says so. ErrBusy if some recipients
+// had to be left alone.
 func (q *Queue) Remove(id string, tell bool) (n int, err error) {
 	ids, err := q.find(id)
 	if err != nil {
@@ -206,10 +207,13 @@ func (q *Queue) remove(id mail.ItemID, tell bool) (int, error) {
 			list = append(list, r)
 		}
 	}
-	if busy && len(list)+len(told) == 0 {
-		return 0, ErrBusy
+	if err := q.settleRemoved(it, list, told); err != nil {
+		return 0, err
 	}
-	return len(list) + len(told), q.settleRemoved(it, list, told)
+	if busy {
+		return len(list) + len(told), ErrBusy
+	}
+	return len(list) + len(told), nil
 }
 
 func (q *Queue) settleRemoved(it *store.Item, list, told []*store.QueueRecipient) error {

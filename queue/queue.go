@@ -17,8 +17,8 @@ import (
 // A Transport hands messages on.
 type Transport interface {
 	// Hop names the next hop of a domain after some tries, without asking the
-	// network. Recipients with equal names may share a connection and a
-	// transaction.
+	// network or the Queue. Recipients with equal names may share a connection
+	// and a transaction.
 	Hop(domain string, tries int) string
 	// Send tries once to hand a message on. It calls settle exactly once, with
 	// an outcome for each of m.Envelope.To in order, before it uses the
