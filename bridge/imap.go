@@ -43,12 +43,22 @@ func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*ima
 	if err != nil {
 		return nil, err
 	}
-	w.lex = &lexer{}
-	i := &imapConn{w: w, o: b.o, stop: stop, news: make(chan struct{}, 1)}
 	conn := net.Conn(w)
 	if a.TLS != Implicit { // the greeting came before TLS; it is not believed
 		conn = greeted{w, io.MultiReader(strings.NewReader("* OK TLS\r\n"), w)}
 	}
+	i := newIMAPConn(w, conn, stop, b.o)
+	if err := i.signIn(a, password); err != nil {
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+// newIMAPConn speaks IMAP over a connection that reads from w.
+func newIMAPConn(w *wire, conn net.Conn, stop func(), o Options) *imapConn {
+	w.lex = &lexer{}
+	i := &imapConn{w: w, o: o, stop: stop, news: make(chan struct{}, 1)}
 	i.c = imapclient.New(conn, &imapclient.Options{
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: func(d *imapclient.UnilateralDataMailbox) {
 			if d.NumMessages == nil {
@@ -60,11 +70,7 @@ func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*ima
 			}
 		}},
 	})
-	if err := i.signIn(a, password); err != nil {
-		i.close()
-		return nil, err
-	}
-	return i, nil
+	return i
 }
 
 // greeted is a connection whose greeting was read already.

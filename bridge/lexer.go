@@ -7,16 +7,19 @@ import (
 
 // A lexer follows the responses of an IMAP server, RFC 3501 §9, before the
 // client reads them. The client's parser goes as deep as a server wants, and
-// takes minutes for a megabyte of brackets; and where it meets something that
-// is no IMAP, it may see other lines and literals than we do. So what is too
-// deep or could be read in two ways ends the connection.
+// takes minutes for a megabyte of brackets and for ever for one bracket behind
+// CAPABILITY; and where it meets something that is no IMAP, it may see other
+// lines and literals than we do. So what we have not asked for, what is too
+// deep, and what could be read in two ways ends the connection.
 type lexer struct {
 	head    []byte // the start of the line, which tells its kind
 	kind    lineKind
+	flat    bool // no brackets at all
 	depth   int
 	quoted  bool
 	escaped bool
 	code    codeState
+	name    []byte // of the code, up to what it can be
 	mark    markState
 	size    int64 // of the literal that is announced
 	skip    int64 // octets of a literal that are still to come
@@ -29,6 +32,8 @@ const (
 	unknownLine lineKind = iota
 	textLine             // a status with words for people
 	dataLine             // parenthesised lists, strings, literals
+	flatLine             // as that, without lists
+	wrongLine            // nothing that we have asked for
 )
 
 // A codeState is about the [response code] of a text line.
@@ -37,6 +42,7 @@ type codeState int
 const (
 	noCode codeState = iota
 	codeMayStart
+	inName
 	inCode
 )
 
@@ -52,7 +58,8 @@ const (
 const (
 	depthMax   = 10        // brackets; what we ask for has three
 	lineMax    = 256 << 10 // a line of SEARCH may be long; a FETCH of ours has 300 octets
-	headMax    = 40        // "T4294967295 PREAUTH " and more
+	headMax    = 40        // "* 4294967295 CAPABILITY " and more
+	nameMax    = 20        // "CAPABILITY" and more
 	literalMax = 1 << 40
 )
 
@@ -82,11 +89,10 @@ func (l *lexer) octet(c byte) error {
 	}
 	if l.kind == unknownLine {
 		l.head = append(l.head, c)
-		return l.begin(kindOf(l.head))
+		return l.begin(kindOf(string(l.head)))
 	}
 	if l.kind == textLine {
-		l.text(c)
-		return nil
+		return l.text(c)
 	}
 	return l.data(c)
 }
@@ -95,9 +101,12 @@ func (l *lexer) octet(c byte) error {
 func (l *lexer) begin(kind lineKind) error {
 	l.kind = kind
 	switch kind {
+	case wrongLine:
+		return fmt.Errorf("%w: %.40q was not asked for", errProtocol, l.head)
 	case textLine:
 		l.code = codeMayStart
-	case dataLine:
+	case dataLine, flatLine:
+		l.flat = kind == flatLine
 		for _, c := range l.head {
 			if err := l.data(c); err != nil {
 				return err
@@ -107,34 +116,69 @@ func (l *lexer) begin(kind lineKind) error {
 	return nil
 }
 
-// kindOf tells what line starts with head. Only a status that is complete, and
-// a continuation request, is text.
-func kindOf(head []byte) lineKind {
-	if head[0] == '+' {
+// kindOf tells what line starts with head, once it holds the words that say it.
+func kindOf(head string) lineKind {
+	if head[0] == '+' { // a continuation request
 		return textLine
 	}
-	f := strings.SplitN(string(head), " ", 3)
+	f := strings.Split(head, " ")
+	words := f[:len(f)-1] // the last is not complete
+	number := len(words) > 1 && strings.Trim(words[1], "0123456789") == "" && words[1] != ""
 	switch {
-	case len(f) < 3 && len(head) < headMax:
-		return unknownLine
-	case len(f) < 3 || f[0] == "":
-		return dataLine
+	case len(words) < 2 || number && len(words) < 3:
+		if len(head) < headMax {
+			return unknownLine
+		}
+		return wrongLine
+	case number && words[0] == "*":
+		switch strings.ToUpper(words[2]) {
+		case "FETCH":
+			return dataLine
+		case "EXISTS", "RECENT", "EXPUNGE":
+			return flatLine
+		}
+		return wrongLine
 	}
-	switch strings.ToUpper(f[1]) {
+	switch strings.ToUpper(words[1]) {
 	case "OK", "NO", "BAD", "BYE", "PREAUTH":
-		return textLine
+		if words[0] != "" {
+			return textLine
+		}
+	case "LIST", "FLAGS":
+		if words[0] == "*" {
+			return dataLine
+		}
+	case "CAPABILITY":
+		if words[0] == "*" {
+			return flatLine
+		}
 	}
-	return dataLine
+	return wrongLine
 }
 
 // text follows a status. Its response code ends where it can be seen to end.
-func (l *lexer) text(c byte) {
-	switch {
-	case l.code == codeMayStart && c == '[':
-		l.code = inCode
-	case l.code == codeMayStart, l.code == inCode && c == ']':
+func (l *lexer) text(c byte) error {
+	switch l.code {
+	case codeMayStart:
 		l.code = noCode
+		if c == '[' {
+			l.code = inName
+		}
+	case inName, inCode:
+		if c == ']' {
+			l.code = noCode
+			break
+		}
+		if l.code == inName && c != ' ' && c != '(' && len(l.name) < nameMax {
+			l.name = append(l.name, c)
+			break
+		}
+		l.code = inCode
+		if c == '(' && strings.EqualFold(string(l.name), "CAPABILITY") {
+			return fmt.Errorf("%w: a bracket among capabilities", errProtocol)
+		}
 	}
+	return nil
 }
 
 // data follows lists, strings and the marks of literals.
@@ -170,7 +214,7 @@ func (l *lexer) data(c byte) error {
 	case '"':
 		l.quoted = true
 	case '(':
-		if l.depth++; l.depth > depthMax {
+		if l.depth++; l.depth > depthMax || l.flat {
 			return fmt.Errorf("%w: %d brackets deep", errProtocol, l.depth)
 		}
 	case ')':
@@ -182,16 +226,16 @@ func (l *lexer) data(c byte) error {
 // end is the end of a line, or what a literal stands behind.
 func (l *lexer) end() error {
 	if l.kind == unknownLine && len(l.head) > 0 { // a short one: "* OK" alone is a status
-		kind := kindOf([]byte(strings.TrimSuffix(string(l.head), "\r") + " "))
+		kind := kindOf(strings.TrimSuffix(string(l.head), "\r") + " ")
 		if kind == unknownLine {
-			kind = dataLine
+			kind = wrongLine
 		}
 		if err := l.begin(kind); err != nil {
 			return err
 		}
 	}
 	switch {
-	case l.quoted, l.code == inCode:
+	case l.quoted, l.code == inName, l.code == inCode:
 		return fmt.Errorf("%w: a line ends within a string or a code", errProtocol)
 	case l.mark == markClosed:
 		l.skip, l.mark = l.size, noMark
