@@ -43,6 +43,27 @@ func (q *Queue) do(ctx context.Context, j job) {
 		defer q.mu.Unlock()
 		q.plan.end(j, time.Now())
 	}()
+	err := guard(func() error {
+		q.work(ctx, j)
+		return nil
+	})
+	if err != nil {
+		q.log.Error("the queue could not do its work", "domain", j.domain, "err", err)
+		q.lookLater(j.domain)
+	}
+}
+
+// guard turns a panic into an error: a bug costs time, never mail nor the house.
+func guard(fn func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return fn()
+}
+
+func (q *Queue) work(ctx context.Context, j job) {
 	if j.class == dead {
 		q.deferAll(j)
 		return
@@ -128,7 +149,7 @@ func (q *Queue) gatherOthers(p *parcel, to []*store.QueueRecipient, reach reach,
 
 // hopOf names the next hop of a recipient, as its place in the schedule does.
 func (q *Queue) hopOf(r *store.QueueRecipient) string {
-	return q.o.Transport.Hop(r.Path.Domain(), min(r.Tries, store.PlaceTries))
+	return q.o.Transport.Hop(r.From, r.Path.Domain(), min(r.Tries, store.PlaceTries))
 }
 
 func indexOf(to []*store.QueueRecipient, n uint32) int {
@@ -209,22 +230,17 @@ func (q *Queue) send(ctx context.Context, j job, p parcel) {
 	a := &attempt{q: q, j: j, p: p, ctx: ctx, start: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, attemptMax)
 	defer cancel()
-	q.transport(ctx, a)
+	err := guard(func() error {
+		q.o.Transport.Send(ctx, p.hop, q.handover(p), a.settle)
+		return nil
+	})
+	if err != nil {
+		q.log.Error("an attempt failed", "id", p.it.Trace, "hop", p.hop, "err", err)
+	}
 	if a.end(q.failure("the attempt ended without a result")) {
 		q.log.Error("an attempt ended without a result", "id", p.it.Trace, "hop", p.hop)
 	}
 	a.persist()
-}
-
-// transport calls the Transport: a bug in it costs time, never mail.
-func (q *Queue) transport(ctx context.Context, a *attempt) {
-	defer func() {
-		if r := recover(); r != nil {
-			q.log.Error("an attempt failed", "id", a.p.it.Trace, "hop", a.p.hop, "panic", r, "stack", string(debug.Stack()))
-			a.end(q.failure(fmt.Sprintf("internal error: %v", r)))
-		}
-	}()
-	q.o.Transport.Send(ctx, a.p.hop, q.handover(a.p), a.settle)
 }
 
 // failure is the outcome of a fault of ours.

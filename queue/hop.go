@@ -38,6 +38,12 @@ var hopSteps = [...]time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.M
 // tarpit or that the message is large.
 const slowAfter = 10 * time.Second
 
+// rest is how long to leave a hop alone that has failed n times before: no longer
+// than a message would be.
+func (p *plan) rest(n int) time.Duration {
+	return min(hopSteps[min(n, len(hopSteps)-1)], p.steps[min(n, len(p.steps)-1)])
+}
+
 // A class of hops has slots of its own, so that hops which make us wait take
 // none from those that answer at once.
 type class int
@@ -179,7 +185,7 @@ func (p *plan) fail(h *hop, o mail.Outcome, now time.Time) {
 	case h.answers:
 		h.answers, h.limit = false, 1
 	case !now.Before(h.until):
-		h.until = now.Add(hopSteps[min(h.fails, len(hopSteps)-1)])
+		h.until = now.Add(p.rest(h.fails))
 		h.fails++
 		h.last, h.died = o, now
 	}

@@ -27,6 +27,7 @@ type memory struct {
 	swept   time.Time
 	aside   map[store.Place]bool
 	damaged map[mail.ItemID]bool
+	broken  bool          // reading a profile panics
 	ghosts  []store.Place // in the schedule, of who is done
 }
 
@@ -195,6 +196,9 @@ func (m *memory) SweepQueue(before time.Time) error {
 func (m *memory) watch() (<-chan struct{}, func()) { return m.ch, func() {} }
 func (m *memory) open(*store.Item) io.Reader       { return strings.NewReader("Subject: x\r\n\r\nhello\r\n") }
 func (m *memory) profile(id mail.AccountID) (store.Profile, error) {
+	if m.broken {
+		panic("broken")
+	}
 	return store.Profile{ID: id, Address: "anna@example.test"}, nil
 }
 

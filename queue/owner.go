@@ -78,7 +78,7 @@ func (q *Queue) RetryDomain(domain string) (int, error) {
 		d := q.plan.domains[h.Domain]
 		d.next = everything
 		q.plan.pardon(d.hop)
-		q.plan.pardon(q.o.Transport.Hop(h.Domain, 0))
+		q.plan.pardon(q.o.Transport.Hop("", h.Domain, 0))
 	}
 	return n, nil
 }
@@ -126,7 +126,7 @@ func (q *Queue) Release(id string) (int, error) {
 func (q *Queue) letGo(ids []mail.ItemID, reason string) (n int, err error) {
 	now := time.Now()
 	_, err = q.disk.ChangeRecipients(ids, func(r *store.QueueRecipient) {
-		if r.Hold != "" && (reason == "" || r.Hold == reason) {
+		if r.Hold != "" && strings.HasPrefix(r.Hold, reason) {
 			r.Hold, r.Due, r.Last = "", now, now
 			n++
 		}
@@ -143,8 +143,8 @@ func (q *Queue) HoldAccount(account mail.AccountID, reason string) (int, error) 
 	return q.hold(ids, reason)
 }
 
-// ReleaseAccount lets go what was held for a reason of what an account wrote;
-// with "" whatever the reason.
+// ReleaseAccount lets go, of what an account wrote, what was held for a reason
+// that begins with these words.
 func (q *Queue) ReleaseAccount(account mail.AccountID, reason string) (int, error) {
 	ids, err := q.written(account)
 	if err != nil {

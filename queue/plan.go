@@ -19,7 +19,8 @@ import (
 // class. All lines are first come, first served, and who was served goes to the
 // end: each domain gets its turn whatever the others have.
 type plan struct {
-	hopOf   func(domain string, tries int) string
+	hopOf   func(from mail.Path, domain string, tries int) string
+	steps   []time.Duration
 	perHop  int
 	slots   [classes]int
 	busy    [classes]int
@@ -48,7 +49,7 @@ const deferrals = 2
 
 func newPlan(o Options) plan {
 	p := plan{
-		hopOf: o.Transport.Hop, perHop: o.PerHop,
+		hopOf: o.Transport.Hop, perHop: o.PerHop, steps: o.Steps,
 		domains: make(map[string]*domain), hops: make(map[string]*hop), claimed: make(map[ref]struct{}),
 	}
 	p.slots = [classes]int{alive: o.Concurrency, unknown: o.Waiting, dead: deferrals}
@@ -106,7 +107,7 @@ func (p *plan) later(name string, at, now time.Time) {
 // astray reports whether a time is further ahead than any step leads: the clock
 // was set back since. What is due then is due now.
 func (p *plan) astray(due, now time.Time) bool {
-	return due.After(now.Add(p.longest + drift + hopSteps[len(hopSteps)-1]))
+	return due.After(now.Add(p.longest + drift + p.rest(len(hopSteps))))
 }
 
 // ripe reports whether mail that is due at a time may be tried.
@@ -162,7 +163,7 @@ func (p *plan) queueUp(d *domain, now time.Time) {
 	}
 	switch {
 	case len(d.window) > 0:
-		h := p.hop(p.hopOf(d.name, d.window[0].Tries), now)
+		h := p.hop(p.placeHop(d), now)
 		d.hop = h.name
 		h.domains.push(d)
 		p.list(h, now)
@@ -176,6 +177,11 @@ func (p *plan) queueUp(d *domain, now time.Time) {
 		}
 		heap.Push(&p.asleep, d)
 	}
+}
+
+// placeHop is the next hop of what is next in a domain.
+func (p *plan) placeHop(d *domain) string {
+	return p.hopOf(d.window[0].From, d.name, d.window[0].Tries)
 }
 
 func (p *plan) isClaimed(place store.Place) bool {
@@ -238,7 +244,7 @@ func (p *plan) begin(h *hop, now time.Time) (job, bool) {
 		return job{}, false
 	}
 	j := job{class: h.class(now), hop: h, domain: d.name, reach: d.reach, last: h.last, died: h.died, until: h.until, begun: now}
-	for len(d.window) > 0 && (j.class == dead || len(j.places) == 0) {
+	for len(d.window) > 0 && (len(j.places) == 0 || j.class == dead && p.placeHop(d) == h.name) {
 		place := d.window[0]
 		d.window = d.window[1:]
 		if p.claim(ref{place.Item, place.N}) {

@@ -476,6 +476,33 @@ func TestSetAside(t *testing.T) {
 	})
 }
 
+// TestNoticeBreaks has a bug in what makes notices: what has left is not sent
+// again, and what failed is neither lost nor tried all the time.
+func TestNoticeBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.broken = true
+		f := &fake{send: func(_ context.Context, hop string, h mail.Handover) []mail.Outcome {
+			if hop == "mx:bad.test" {
+				return all(h, reply(550, "no"))
+			}
+			return all(h, mail.Outcome{Fate: mail.Relayed})
+		}}
+		m.add(fromAnna, mail.Recipient{Path: "b@good.test", Notify: []string{"SUCCESS"}})
+		m.add(fromAnna, to("b@bad.test")...)
+		_, stop := start(m, f, nil)
+		defer stop()
+		time.Sleep(30 * 24 * time.Hour)
+		synctest.Wait()
+		if r := m.row(1, 0); r.State != store.Relayed || r.Tries != 1 {
+			t.Errorf("%+v", r)
+		}
+		if r := m.row(2, 0); r.State != store.Failed || r.Age < 10*24*time.Hour || r.Tries > 100 {
+			t.Errorf("%s after %v and %d tries", r.State, r.Age, r.Tries)
+		}
+	})
+}
+
 // TestTimeout has an attempt that does not end by itself: it counts as a try.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -90,14 +90,13 @@ func (q *Queue) due(r *store.QueueRecipient, now, died, until time.Time) time.Ti
 	if left := q.o.GiveUp - r.Age; left > 0 {
 		wait = min(wait, left)
 	}
-	due := now.Add(wait)
-	if early := died.Add(wait); early.After(now) && early.Before(due) {
-		due = early
+	if early := wait - now.Sub(died); early > 0 { // by the time that passed: the clock may have been set meanwhile
+		wait = min(wait, early)
 	}
-	if due.Before(until) {
-		due = until.Add(untilSlack)
+	if left := until.Sub(now); wait < left {
+		wait = left + untilSlack
 	}
-	return due.Round(0)
+	return now.Add(wait).Round(0)
 }
 
 // untilSlack is for the milliseconds that are lost on the way to disk.
@@ -145,15 +144,19 @@ func (q *Queue) write(it *store.Item, groups [failure + 1][]*store.QueueRecipien
 }
 
 func (q *Queue) writeGroup(it *store.Item, t telling, list []*store.QueueRecipient) (unsaved []*store.QueueRecipient, err error) {
-	n, err := q.notice(it, t, list)
-	if err == nil {
-		if err = q.disk.settle(list, n); err == nil {
-			return nil, nil
+	err = guard(func() error {
+		n, err := q.notice(it, t, list)
+		if err != nil {
+			return err
 		}
+		return q.disk.settle(list, n)
+	})
+	if err == nil {
+		return nil, nil
 	}
-	q.log.Error("the result of an attempt cannot be written", "id", it.Trace, "notice", n != nil, "err", err)
+	q.log.Error("the result of an attempt cannot be written", "id", it.Trace, "notice", t != silence, "err", err)
 	switch {
-	case t == success: // it has left: that counts more than the notice
+	case t == success, t == failure && list[0].Age > 2*q.o.GiveUp: // that it is over counts more than the notice
 		if q.disk.settle(list, nil) == nil {
 			return nil, nil
 		}
