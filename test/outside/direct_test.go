@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"homemail/mail"
 	"homemail/queue"
@@ -75,6 +76,21 @@ func (h *house) waits(address string, n int) (r queue.Recipient) {
 		h.t.Fatalf("%s: %s, want it to wait: %+v", address, r.State, r.Tries)
 	}
 	return r
+}
+
+// endsSoon is ends for what waits because no server would do: its owner says
+// that it be tried now, again and again, until the DNS has forgotten what was.
+func (h *house) endsSoon(address string, state store.RecipientState) queue.Recipient {
+	h.t.Helper()
+	eventually(h.t, "an end for "+address, func() bool {
+		if h.recipient(address).State != store.Queued {
+			return true
+		}
+		h.try("queue", "retry", "all")
+		time.Sleep(time.Second)
+		return false
+	})
+	return h.ends(address, state)
 }
 
 // waitsOrEnds waits until something has been tried.
