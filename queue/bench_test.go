@@ -104,7 +104,7 @@ type slow struct {
 	sent  func()
 }
 
-func (*slow) Hop(domain string, _ int) string { return domain }
+func (*slow) Hop(_ mail.Path, domain string, _ int) string { return domain }
 
 func (tr *slow) Send(ctx context.Context, hop string, m mail.Handover, settle func([]mail.Outcome) error) {
 	d := tr.delay(hop)

@@ -16,10 +16,11 @@ import (
 
 // A Transport hands messages on.
 type Transport interface {
-	// Hop names the next hop of a domain after some tries, without asking the
-	// network or the Queue. Recipients with equal names may share a connection
-	// and a transaction.
-	Hop(domain string, tries int) string
+	// Hop names the next hop of a domain after some tries, for what from wrote,
+	// who is one of ours or "" for all others, without asking the network or the
+	// Queue. Recipients with equal names may share a connection and a
+	// transaction.
+	Hop(from mail.Path, domain string, tries int) string
 	// Send tries once to hand a message on. It calls settle exactly once, with
 	// an outcome for each of m.Envelope.To in order, before it uses the
 	// connection for anything else: after a crash only what was in flight may

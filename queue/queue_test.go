@@ -33,7 +33,7 @@ type call struct {
 	to  []mail.Path
 }
 
-func (f *fake) Hop(domain string, tries int) string {
+func (f *fake) Hop(_ mail.Path, domain string, tries int) string {
 	if f.hop == nil {
 		return "mx:" + domain
 	}

@@ -63,7 +63,7 @@ func (q *Queue) advance(it *store.Item, r *store.QueueRecipient, a store.Attempt
 	case a.Fate == mail.Relayed || a.Fate == mail.Delivered:
 		r.State, r.Ended = store.Relayed, now
 		return q.tell(it, r, success)
-	case a.Fate == mail.Permanent:
+	case a.Fate == mail.Permanent && !(a.Cause == mail.CauseNoDomain && r.Tries < domainTries):
 		r.State, r.Ended = store.Failed, now
 		return q.tell(it, r, failure)
 	case trusted && r.Age >= q.o.GiveUp:
@@ -83,6 +83,10 @@ func (q *Queue) advance(it *store.Item, r *store.QueueRecipient, a store.Attempt
 	}
 	return silence
 }
+
+// domainTries is how often a name has to be denied before a message is given up
+// for it: there are routers that deny every name while the line is down.
+const domainTries = 2
 
 // due is when a recipient is tried again.
 func (q *Queue) due(r *store.QueueRecipient, now, died, until time.Time) time.Time {

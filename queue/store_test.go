@@ -206,7 +206,7 @@ type crashing struct {
 	random  *rand.Rand
 }
 
-func (c *crashing) Hop(domain string, _ int) string { return domain }
+func (c *crashing) Hop(_ mail.Path, domain string, _ int) string { return domain }
 
 func (c *crashing) Send(_ context.Context, _ string, h mail.Handover, settle func([]mail.Outcome) error) {
 	c.mu.Lock()

@@ -93,7 +93,7 @@ func TestDirect(t *testing.T) {
 			bubble(t, w, func(t *testing.T) {
 				r := w.relay()
 				start := time.Now()
-				outs := w.send(r, r.Hop("example.test", 0), message("bob@example.test"))
+				outs := w.send(r, r.Hop("", "example.test", 0), message("bob@example.test"))
 				if got := brief(outs); got != tt.want {
 					t.Errorf("got %q, want %q: %+v", got, tt.want, outs)
 				}
@@ -238,7 +238,7 @@ func TestAddressLiteral(t *testing.T) {
 			}
 			bubble(t, w, func(t *testing.T) {
 				r := w.relay()
-				if outs := w.send(r, r.Hop(domain, 0), message(mail.Path("bob@"+domain))); brief(outs) != want {
+				if outs := w.send(r, r.Hop("", domain, 0), message(mail.Path("bob@"+domain))); brief(outs) != want {
 					t.Errorf("%+v", outs)
 				}
 			})

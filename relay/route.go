@@ -65,11 +65,18 @@ func (s Routes) For(domain string) Route {
 	}
 }
 
-// Hop names the next hop for a recipient's domain (see mail.Path.Domain) after
+// Hop names the next hop for what somebody of ours wrote ("" for mail of others)
+// to a recipient's domain (see mail.Path.Domain), after
 // so many tries that failed. Recipients whose hops have the same name may share
 // a transaction. It asks nobody.
-func (r *Relay) Hop(domain string, tries int) string {
-	route := r.o.Routes().For(domain)
+func (r *Relay) Hop(from mail.Path, domain string, tries int) string {
+	routes := r.o.Routes()
+	if len(routes.BySender) > 0 && from != "" {
+		if name, ok := routes.BySender[from.Key()]; ok {
+			return hopSmarthost + ":" + name
+		}
+	}
+	route := routes.For(domain)
 	direct := hopMX + ":" + strings.ToLower(domain)
 	via := hopSmarthost + ":" + route.Smarthost
 	switch route.Way {

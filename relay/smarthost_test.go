@@ -71,7 +71,7 @@ func TestSmarthost(t *testing.T) {
 			w.routes = Routes{Default: Route{Way: Via, Smarthost: "isp"}, Smarthosts: map[string]Smarthost{"isp": tt.host}}
 			bubble(t, w, func(t *testing.T) {
 				r := w.relay()
-				outs := w.send(r, r.Hop("example.test", 0), message("bob@example.test"))
+				outs := w.send(r, r.Hop("", "example.test", 0), message("bob@example.test"))
 				if brief(outs) != tt.want || outs[0].TLS != tt.tls {
 					t.Errorf("got %q: %+v", brief(outs), outs)
 				}
@@ -142,11 +142,11 @@ func TestRoutes(t *testing.T) {
 		{"off.test", 0, "off:off.test"},
 		{"[192.0.2.1]", 0, "mx:[192.0.2.1]"},
 	} {
-		if got := r.Hop(tt.domain, tt.tries); got != tt.want {
+		if got := r.Hop("", tt.domain, tt.tries); got != tt.want {
 			t.Errorf("%s after %d tries goes to %s, want %s", tt.domain, tt.tries, got, tt.want)
 		}
 	}
-	if got := New(Options{}).Hop("example.test", 0); got != "off:example.test" {
+	if got := New(Options{}).Hop("", "example.test", 0); got != "off:example.test" {
 		t.Errorf("without routes mail goes to %s", got)
 	}
 }
@@ -178,7 +178,7 @@ func TestNotSetUp(t *testing.T) {
 	w.options = func(o *Options) { o.Routes = nil }
 	bubble(t, w, func(t *testing.T) {
 		r := w.relay()
-		for _, hop := range []string{r.Hop("example.test", 0), "smarthost:gone", "", "x"} {
+		for _, hop := range []string{r.Hop("", "example.test", 0), "smarthost:gone", "", "x"} {
 			if outs := w.send(r, hop, message("bob@example.test", "eve@example.test")); brief(outs) != "temporary not-set-up 4.3.5, temporary not-set-up 4.3.5" {
 				t.Errorf("%s: %+v", hop, outs)
 			}
@@ -226,5 +226,18 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSenderRoute sends what is written from an address hosted elsewhere through
+// the server there, whatever the other routes say.
+func TestSenderRoute(t *testing.T) {
+	r := New(Options{Routes: func() Routes {
+		return Routes{Default: Route{Way: Direct}, BySender: map[mail.Path]string{"anna@isp.test": "isp"}}
+	}})
+	for from, want := range map[mail.Path]string{"Anna@ISP.test": "smarthost:isp", "": "mx:example.test", "anna@example.test": "mx:example.test"} {
+		if got := r.Hop(from, "example.test", 0); got != want {
+			t.Errorf("%q: %s, want %s", from, got, want)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"homemail/mail"
@@ -91,7 +92,8 @@ const (
 // A QueueRecipient is a recipient of an Item.
 type QueueRecipient struct {
 	Item           mail.ItemID    `json:"-"`
-	N              uint32         `json:"-"` // among the recipients of the item
+	N              uint32         `json:"-"`              // among the recipients of the item
+	From           mail.Path      `json:"from,omitempty"` // the reverse-path, if it is one of ours
 	mail.Recipient                // who
 	State          RecipientState `json:"state"`
 	Hold           string         `json:"hold,omitempty"` // why it waits for the owner; "" if it does not
@@ -119,7 +121,8 @@ type Place struct {
 	Due   time.Time // in milliseconds
 	Item  mail.ItemID
 	N     uint32
-	Tries int // as in QueueRecipient, at most PlaceTries
+	Tries int       // as in QueueRecipient, at most PlaceTries
+	From  mail.Path // as in QueueRecipient
 }
 
 // PlaceTries is how far a Place counts: it has a byte for it.
@@ -137,7 +140,11 @@ func dueKey(r *QueueRecipient) key {
 // dueRow is what the schedule says beside the key: enough to choose a next hop
 // without reading the recipient.
 func dueRow(r *QueueRecipient) []byte {
-	return append([]byte{byte(min(r.Tries, PlaceTries))}, r.Path.Domain()...)
+	row := append([]byte{byte(min(r.Tries, PlaceTries))}, r.Path.Domain()...)
+	if r.From != "" {
+		row = append(append(row, 0), r.From...)
+	}
+	return row
 }
 
 func decodePlace(key, v []byte) (domain string, p Place, err error) {
@@ -148,7 +155,9 @@ func decodePlace(key, v []byte) (domain string, p Place, err error) {
 		return "", p, wrong("place %x of the queue's schedule", key)
 	}
 	p.Tries = int(v[0])
-	return string(v[1:]), p, nil
+	domain, from, _ := strings.Cut(string(v[1:]), "\x00")
+	p.From = mail.Path(from)
+	return domain, p, nil
 }
 
 func (it *Item) encode() ([]byte, error) {
@@ -237,6 +246,9 @@ func (t *tx) enqueue(m Message, o Outgoing, now time.Time) (mail.ItemID, error) 
 	t.put(itemReference(it), nil)
 	for i, to := range o.Envelope.To {
 		r := &QueueRecipient{Item: it.ID, N: uint32(i), Recipient: to, State: Queued, Hold: o.Hold, Due: now, Last: now}
+		if o.Origin == Submitted {
+			r.From = o.Envelope.From
+		}
 		if err := t.putRecipient(r); err != nil {
 			return 0, err
 		}

@@ -365,3 +365,13 @@ func TestState(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestPlaceKnowsSender: what somebody of ours wrote may have a way of its own.
+func TestPlaceKnowsSender(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	places, err := s.QueueDue("one.test", Place{}, 10)
+	if err != nil || len(places) != 1 || places[0].From != "a@example.test" {
+		t.Errorf("%+v, %v", places, err)
+	}
+}
