@@ -10,6 +10,7 @@ import (
 
 	"homemail/caps"
 	"homemail/mail"
+	"homemail/queue"
 	"homemail/store"
 )
 
@@ -60,4 +61,45 @@ func (h *house) fileNotice(id mail.AccountID, words func(language string) (subje
 	}
 	_, err = h.store.Deliver(sp, []store.Delivery{{Account: id, Mailbox: inbox.ID, Date: now, Notice: true}})
 	return err
+}
+
+// releaseEach is how often mail is looked for that is held for an account that
+// may send again: a message that was being taken just then.
+const releaseEach = 10 * time.Minute
+
+// releaseResumed lets go what came to be held while its account was let go on.
+func (h *house) releaseResumed(ctx context.Context) error {
+	tick := time.NewTicker(releaseEach)
+	defer tick.Stop()
+	for {
+		if err := h.releaseHeld(); err != nil && h.store.Broken() == nil {
+			h.log.Warn("held mail was not looked at", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (h *house) releaseHeld() error {
+	held, err := h.queue.List(queue.Filter{Held: true}, "")
+	if err != nil {
+		return err
+	}
+	seen := make(map[mail.AccountID]bool)
+	for _, s := range held {
+		if seen[s.Account] || !strings.HasPrefix(s.Hold, caps.HoldPrefix) {
+			continue
+		}
+		seen[s.Account] = true
+		if paused, err := h.caps.IsPaused(s.Account); err != nil || paused {
+			continue
+		}
+		if _, err := h.queue.ReleaseAccount(s.Account, caps.HoldPrefix); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -208,6 +208,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.queue.Run(ctx) })
 	g.Go(func() error { return h.bridge.Run(ctx) })
 	g.Go(func() error { return h.caps.Run(ctx) })
+	g.Go(func() error { return h.releaseResumed(ctx) })
 	g.Go(func() error { return h.saveClock(ctx) })
 	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
