@@ -602,3 +602,32 @@ func TestRetryPardonsHop(t *testing.T) {
 		}
 	})
 }
+
+// TestMissingName sees that a domain is only believed not to exist when that is
+// said twice.
+func TestMissingName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		var n atomic.Int32
+		f := &fake{send: func(_ context.Context, _ string, h mail.Handover) []mail.Outcome {
+			if n.Add(1) == 1 || h.Envelope.To[0].Path == "b@none.test" {
+				return all(h, mail.Outcome{Fate: mail.Permanent, Cause: mail.CauseNoDomain})
+			}
+			return all(h, mail.Outcome{Fate: mail.Relayed})
+		}}
+		m.add(fromAnna, to("b@there.test")...)
+		_, stop := start(m, f, nil)
+		defer stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if r := m.row(1, 0); r.State != store.Queued {
+			t.Errorf("after one answer it is %s", r.State)
+		}
+		m.add(fromAnna, to("b@none.test")...)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if a, b := m.row(1, 0).State, m.row(2, 0).State; a != store.Relayed || b != store.Failed {
+			t.Errorf("there.test is %s, none.test %s", a, b)
+		}
+	})
+}
