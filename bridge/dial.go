@@ -30,8 +30,6 @@ type wire struct {
 	net.Conn
 	patience atomic.Int64 // how long a Read may take
 	left     atomic.Int64 // bytes that may still be read
-	lex      *lexer       // follows IMAP; nil for POP3
-	err      error        // what it found
 }
 
 // expect sets how long the server may say nothing from now on, also for a Read
@@ -46,9 +44,6 @@ func (w *wire) allow() { w.left.Store(allowance) }
 
 func (w *wire) Read(p []byte) (int, error) {
 	left := w.left.Load()
-	if w.err != nil {
-		return 0, w.err
-	}
 	if left <= 0 {
 		return 0, errFlood
 	}
@@ -57,11 +52,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(p[:min(len(p), int(left))])
 	w.left.Add(int64(-n))
-	if w.lex != nil && n > 0 {
-		if w.err = w.lex.scan(p[:n]); w.err != nil {
-			return 0, w.err
-		}
-	}
 	return n, err
 }
 

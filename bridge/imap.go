@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,11 +42,11 @@ func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*ima
 	if err != nil {
 		return nil, err
 	}
-	conn := net.Conn(w)
-	if a.TLS != Implicit { // the greeting came before TLS; it is not believed
-		conn = greeted{w, io.MultiReader(strings.NewReader("* OK TLS\r\n"), w)}
+	greeting := ""
+	if a.TLS != Implicit { // it came before TLS and is not believed
+		greeting = "* OK TLS\r\n"
 	}
-	i := newIMAPConn(w, conn, stop, b.o)
+	i := newIMAPConn(w, greeting, stop, b.o)
 	if err := i.signIn(a, password); err != nil {
 		i.close()
 		return nil, err
@@ -55,10 +54,11 @@ func (b *Bridge) dialIMAP(ctx context.Context, a Account, password string) (*ima
 	return i, nil
 }
 
-// newIMAPConn speaks IMAP over a connection that reads from w.
-func newIMAPConn(w *wire, conn net.Conn, stop func(), o Options) *imapConn {
-	w.lex = &lexer{}
+// newIMAPConn speaks IMAP over a connection on which a greeting came already, or
+// none.
+func newIMAPConn(w *wire, greeting string, stop func(), o Options) *imapConn {
 	i := &imapConn{w: w, o: o, stop: stop, news: make(chan struct{}, 1)}
+	conn := sifted{w, io.MultiReader(strings.NewReader(greeting), &sieve{r: w})}
 	i.c = imapclient.New(conn, &imapclient.Options{
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: func(d *imapclient.UnilateralDataMailbox) {
 			if d.NumMessages == nil {
@@ -73,13 +73,13 @@ func newIMAPConn(w *wire, conn net.Conn, stop func(), o Options) *imapConn {
 	return i
 }
 
-// greeted is a connection whose greeting was read already.
-type greeted struct {
+// sifted is a connection that is read through a sieve.
+type sifted struct {
 	*wire
 	r io.Reader
 }
 
-func (g greeted) Read(p []byte) (int, error) { return g.r.Read(p) }
+func (s sifted) Read(p []byte) (int, error) { return s.r.Read(p) }
 
 // signIn gives name and password, by SASL where the server can (RFC 4616), so
 // that they may hold any characters.

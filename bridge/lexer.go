@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -62,6 +63,40 @@ const (
 	nameMax    = 20        // "CAPABILITY" and more
 	literalMax = 1 << 40
 )
+
+// A sieve reads what a lexer lets through: no octet of a line before it is known
+// what the line is.
+type sieve struct {
+	r    io.Reader
+	lex  lexer
+	buf  [16 << 10]byte
+	seen []byte // part of buf that may be given out
+	head []byte // what comes behind it, once its line is known
+	err  error  // when all is given out
+}
+
+func (s *sieve) Read(p []byte) (int, error) {
+	for len(s.seen) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		held := copy(s.buf[:], s.head)
+		n, err := s.r.Read(s.buf[held:])
+		if bad := s.lex.scan(s.buf[held : held+n]); bad != nil {
+			s.err = bad
+			return 0, bad
+		}
+		s.err, n = err, held+n
+		known := n
+		if s.lex.kind == unknownLine {
+			known -= len(s.lex.head)
+		}
+		s.seen, s.head = s.buf[:known], append(s.head[:0], s.buf[known:n]...)
+	}
+	n := copy(p, s.seen)
+	s.seen = s.seen[n:]
+	return n, nil
+}
 
 // scan takes what comes next.
 func (l *lexer) scan(p []byte) error {

@@ -1,8 +1,10 @@
 package bridge
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestLexer(t *testing.T) {
@@ -74,6 +76,10 @@ func FuzzLexer(f *testing.F) {
 		}
 		if (want == nil) != (err == nil) {
 			t.Errorf("%q: whole %v, in parts %v", in, want, err)
+		}
+		got, err := io.ReadAll(&sieve{r: iotest.OneByteReader(strings.NewReader(in))})
+		if !strings.HasPrefix(in, string(got)) || err == nil && whole.kind != unknownLine && string(got) != in {
+			t.Errorf("%q came as %q, %v", in, got, err)
 		}
 		if whole.depth > depthMax || whole.length > lineMax || len(whole.head) > headMax {
 			t.Errorf("%q: %+v", in, whole)
