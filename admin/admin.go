@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"homemail/bridge"
 	"homemail/caps"
 	"homemail/lan"
@@ -47,6 +49,9 @@ type Account struct {
 	ID       mail.AccountID `json:"id"`
 	Address  mail.Path      `json:"address"`
 	Name     string         `json:"name,omitempty"`
+	Language string         `json:"language,omitempty"`
+	Forward  []mail.Path    `json:"forward,omitempty"`
+	SendAs   []mail.Path    `json:"send_as,omitempty"`
 	Disabled bool           `json:"disabled"`
 	Quota    int64          `json:"quota"` // bytes; 0 is no limit
 	KeepDays int            `json:"keep_days"`
@@ -72,15 +77,17 @@ type Address struct {
 
 // AddAccount is the request for a new account.
 type AddAccount struct {
-	Address mail.Path `json:"address"`
-	Name    string    `json:"name"`
-	Quota   int64     `json:"quota"`
+	Address  mail.Path `json:"address"`
+	Name     string    `json:"name"`
+	Language string    `json:"language,omitempty"`
+	Quota    int64     `json:"quota"`
 }
 
 // Change is a request to change an account; what is nil stays.
 type Change struct {
 	Address  mail.Path `json:"address"`
 	Name     *string   `json:"name,omitempty"`
+	Language *string   `json:"language,omitempty"` // what it is told in: "en", "ja"
 	Disabled *bool     `json:"disabled,omitempty"`
 	Quota    *int64    `json:"quota,omitempty"`
 	KeepDays *int      `json:"keep_days,omitempty"`
@@ -236,7 +243,7 @@ func (h *House) addAccount(_ context.Context, q AddAccount) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	a, err := h.Store.AddAccount(store.Profile{Address: p, Name: q.Name, Quota: q.Quota, KeepDays: -1})
+	a, err := h.Store.AddAccount(store.Profile{Address: p, Name: q.Name, Language: q.Language, Quota: q.Quota, KeepDays: -1})
 	if err != nil {
 		return Account{}, err
 	}
@@ -257,7 +264,7 @@ func (h *House) show(a *store.Account) (Account, error) {
 		return Account{}, err
 	}
 	out := Account{
-		ID: p.ID, Address: p.Address, Name: p.Name, Disabled: p.Disabled, Quota: p.Quota, KeepDays: p.KeepDays,
+		ID: p.ID, Address: p.Address, Name: p.Name, Language: p.Language, Forward: p.Forward, SendAs: p.SendAs, Disabled: p.Disabled, Quota: p.Quota, KeepDays: p.KeepDays,
 		Used: u.Bytes, Messages: u.Messages, Created: p.Created, Devices: []Device{},
 	}
 	for _, d := range p.Devices {
@@ -308,6 +315,13 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 	err = a.Update(func(p *store.Profile) error {
 		if q.Name != nil {
 			p.Name = *q.Name
+		}
+		if q.Language != nil {
+			tag, err := language.Parse(*q.Language)
+			if err != nil {
+				return fmt.Errorf("%w: %q is not a language; right would be en or ja", store.ErrInvalid, *q.Language)
+			}
+			p.Language = tag.String()
 		}
 		if q.Disabled != nil {
 			p.Disabled = *q.Disabled

@@ -34,6 +34,7 @@ func ownerCommands() []command {
 		{"account enable", "ADDRESS", "let a disabled account sign in and get mail again", 1, 1, disableAccount(false)},
 		{"account quota", "ADDRESS SIZE", "set how much mail an account may keep: 5GB, 500 MiB, or 0 for no limit", 2, 2, setQuota},
 		{"account keep", "ADDRESS DAYS", "keep what POP3 has fetched for some days; 0 is for ever", 2, 2, setKeep},
+		{"account language", "ADDRESS en|ja", "say in which language a person is told what could not be delivered", 2, 2, setLanguage},
 		{"password", "ADDRESS", "set a person's own password, for the web; it is asked for", 1, 1, setPassword},
 		{"device add", "ADDRESS NAME", "make a password for one mail program, shown this once", 2, 2, addDevice},
 		{"device list", "ADDRESS", "list the mail programs that may sign in, and when each did", 1, 1, listDevices},
@@ -141,6 +142,7 @@ func simply(name string) func(*invocation, *flag.FlagSet) action {
 
 func addAccount(in *invocation, f *flag.FlagSet) action {
 	name := f.String("name", "", "the person's `NAME`")
+	lang := f.String("language", "", "what the person is told in: en or ja")
 	quota := f.String("quota", "0", "how much mail the account may keep: `SIZE` such as 5GB; 0 is no limit")
 	return func(ctx context.Context, args []string) error {
 		size, err := config.ParseSize(*quota)
@@ -148,7 +150,7 @@ func addAccount(in *invocation, f *flag.FlagSet) action {
 			return err
 		}
 		var a admin.Account
-		if err := in.ask(ctx, "account.add", admin.AddAccount{Address: mail.Path(args[0]), Name: *name, Quota: int64(size)}, &a); err != nil {
+		if err := in.ask(ctx, "account.add", admin.AddAccount{Address: mail.Path(args[0]), Name: *name, Language: *lang, Quota: int64(size)}, &a); err != nil {
 			return err
 		}
 		if in.global.json {
@@ -229,6 +231,12 @@ func setQuota(in *invocation, _ *flag.FlagSet) action {
 		}
 		n := int64(size)
 		return in.change(ctx, admin.Change{Address: mail.Path(args[0]), Quota: &n})
+	}
+}
+
+func setLanguage(in *invocation, _ *flag.FlagSet) action {
+	return func(ctx context.Context, args []string) error {
+		return in.ask(ctx, "account.change", admin.Change{Address: mail.Path(args[0]), Language: &args[1]}, &admin.Account{})
 	}
 }
 
