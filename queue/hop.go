@@ -114,17 +114,18 @@ const (
 	unreachable                // it failed whatever the message
 )
 
-// find tells what outcomes say about the hop.
-func find(list []mail.Outcome) finding {
-	found := nothing
+// find tells what outcomes say about the hop, and which of them does.
+func find(list []mail.Outcome) (found finding, by mail.Outcome) {
 	for _, o := range list {
 		f := findOne(o)
 		if f == answered {
-			return answered
+			return f, o
 		}
-		found = max(found, f)
+		if f > found {
+			found, by = f, o
+		}
 	}
-	return found
+	return found, by
 }
 
 func findOne(o mail.Outcome) finding {
@@ -133,6 +134,8 @@ func findOne(o mail.Outcome) finding {
 		return answered
 	case isUnreachable(o):
 		return unreachable
+	case o.Fate == mail.Permanent && o.Reply.Code == 0:
+		return nothing
 	case o.Cause == mail.CauseTimeout, o.Cause == mail.CauseLost, o.Cause == mail.CauseBroken,
 		o.Reply.Code == 421: // RFC 5321 §3.8: it closes, for a reason of its own
 		return doubtful
@@ -160,7 +163,8 @@ func isUnreachable(o mail.Outcome) bool {
 // learn notes what an attempt found. It returns until when the hop is to be
 // left alone.
 func (p *plan) learn(h *hop, list []mail.Outcome, now time.Time) time.Time {
-	switch find(list) {
+	found, by := find(list)
+	switch found {
 	case answered:
 		h.doubts, h.answers, h.until = 0, true, time.Time{}
 		h.limit = min(h.limit+1, p.perHop)
@@ -170,10 +174,10 @@ func (p *plan) learn(h *hop, list []mail.Outcome, now time.Time) time.Time {
 		}
 	case doubtful:
 		if h.doubts++; h.doubts > 1 {
-			p.fail(h, list[0], now)
+			p.fail(h, by, now)
 		}
 	case unreachable:
-		p.fail(h, list[0], now)
+		p.fail(h, by, now)
 	}
 	return h.until
 }

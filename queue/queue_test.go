@@ -374,6 +374,28 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+func TestFind(t *testing.T) {
+	local := mail.Outcome{Fate: mail.Permanent, Cause: mail.CauseNeedsUTF8}
+	lost := mail.Outcome{Fate: mail.Temporary, Cause: mail.CauseLost, Remote: "mx.test [192.0.2.1]:25"}
+	for _, tt := range []struct {
+		list []mail.Outcome
+		want finding
+		by   mail.Cause
+	}{
+		{[]mail.Outcome{local, noConnection}, unreachable, mail.CauseConnect},
+		{[]mail.Outcome{local, lost}, doubtful, mail.CauseLost},
+		{[]mail.Outcome{local}, nothing, ""},
+		{[]mail.Outcome{lost, noConnection, reply(450, "later")}, answered, mail.CauseReply},
+		{[]mail.Outcome{reply(421, "closing")}, doubtful, mail.CauseReply},
+		{[]mail.Outcome{reply(550, "no")}, answered, mail.CauseReply},
+		{[]mail.Outcome{{Fate: mail.Temporary, Cause: mail.CauseTimeout}}, unreachable, mail.CauseTimeout},
+	} {
+		if found, by := find(tt.list); found != tt.want || by.Cause != tt.by {
+			t.Errorf("%v: %v by %q", tt.list, found, by.Cause)
+		}
+	}
+}
+
 func TestFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()

@@ -259,6 +259,7 @@ func (q *Queue) deferAll(j job) {
 // of is written at once, the rest returned.
 func (q *Queue) deferOne(j job, p parcel) []*store.QueueRecipient {
 	a := store.Attempt{At: time.Now(), Outcome: j.last, Untried: true}
+	a.Fate = mail.Temporary // nobody is given up for what became of another
 	t := q.advance(p.it, p.to[0], a, j.died, j.until)
 	if t == silence {
 		return p.to
