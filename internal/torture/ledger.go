@@ -18,6 +18,8 @@ type Ledger struct {
 	wrong    []string         // seen in the acknowledgements themselves
 
 	Acks    int
+	queues  int            // of them those of the queue and of notes
+	halves  map[effect]int // how unanswered ones of these ended
 	Refused map[string]int // by kind
 }
 
@@ -61,7 +63,7 @@ type pending struct {
 
 // NewLedger returns a ledger that starts with a state that nobody doubts.
 func NewLedger(st State) *Ledger {
-	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, queue: newQueue(st), open: map[int]*pending{}, Refused: map[string]int{}}
+	l := &Ledger{boxes: map[boxKey]*box{}, gone: map[boxKey]bool{}, profiles: st.Profiles, queue: newQueue(st), halves: map[effect]int{}, open: map[int]*pending{}, Refused: map[string]int{}}
 	if l.profiles == nil {
 		l.profiles = map[string]map[string]string{}
 	}
@@ -94,6 +96,16 @@ func (l *Ledger) Messages() int {
 		n += len(b.messages) + len(b.unplaced)
 	}
 	return n
+}
+
+// Figures sums up.
+func (l *Ledger) Figures() string {
+	refused := 0
+	for _, n := range l.Refused {
+		refused += n
+	}
+	return fmt.Sprintf("%d acknowledged, %d of them of the queue and notes, where of the unanswered %d were done and %d not; %d refused; at the end %d messages, %d in the queue",
+		l.Acks, l.queues, l.halves[done], l.halves[undone], refused, l.Messages(), len(l.queue.items))
 }
 
 // Hear takes a line of a worker.
@@ -161,6 +173,7 @@ func (l *Ledger) acknowledge(p *pending, r Result) {
 	case Profile:
 		l.profiles[p.Box.Account][fmt.Sprint(p.Worker)] = p.Name
 	case Enqueue, Settle, Hold, Release, Remove, Sweep, Fetch, Forget:
+		l.queues++
 		l.placed(p, r)
 		l.doneQueue(p, r)
 	}

@@ -322,6 +322,7 @@ func (v *verifier) wholeBatch(p *pending) {
 	if p.effect == unknown && (p.Kind == Enqueue || p.Kind == Fetch) {
 		p.effect = undone // it would have been seen
 	}
+	v.l.halves[p.effect]++
 	made := len(p.found)
 	if made != 0 && made != len(p.To) || len(p.To) > 0 && p.effect != unknown && (made != 0) != (p.effect == done) {
 		v.bad("HALF: %s reached %d of %d mailboxes, and the rest was done: %v", p.Kind, made, len(p.To), p.effect == done)

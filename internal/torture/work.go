@@ -313,11 +313,11 @@ func (k *worker) message() []byte {
 	case n < 40:
 		size = 4<<10 + r.IntN(56<<10)
 	}
-	return compose(r, id, min(size, k.Large))
+	return Compose(r, id, min(size, k.Large))
 }
 
-// compose makes a message; its body does not compress and has no two equal lines.
-func compose(r *rand.Rand, id string, size int) []byte {
+// Compose makes a message; its body does not compress and has no two equal lines.
+func Compose(r *rand.Rand, id string, size int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s%s\r\nFrom: anna@example.test\r\nDate: Thu, 1 Jan 2026 12:00:00 +0000\r\nMessage-ID: <%s@example.test>\r\n\r\n", marker, id, id)
 	line := make([]byte, 64)

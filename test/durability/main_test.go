@@ -211,15 +211,11 @@ func (b *book) report(t *testing.T, format string, args ...any) {
 	if b.slow > openMax {
 		t.Errorf("opening the store took %v", b.slow)
 	}
-	acks, refused, messages := 0, 0, 0
+	known := ""
 	if b.ledger != nil {
-		acks, messages = b.ledger.Acks, b.ledger.Messages()
-		for _, n := range b.ledger.Refused {
-			refused += n
-		}
+		known = "; " + b.ledger.Figures()
 	}
-	t.Logf("%s: %s; %d acknowledged, %d refused, %d messages at the end, %d wrong; longest opening %d ms",
-		t.Name(), fmt.Sprintf(format, args...), acks, refused, messages, len(b.wrong), b.slow.Milliseconds())
+	t.Logf("%s: %s%s; %d wrong; longest opening %d ms", t.Name(), fmt.Sprintf(format, args...), known, len(b.wrong), b.slow.Milliseconds())
 }
 
 // tail returns the end of a text.
