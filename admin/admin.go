@@ -243,7 +243,11 @@ func (h *House) addAccount(_ context.Context, q AddAccount) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	a, err := h.Store.AddAccount(store.Profile{Address: p, Name: q.Name, Language: q.Language, Quota: q.Quota, KeepDays: -1})
+	lang, err := parseLanguage(q.Language)
+	if err != nil {
+		return Account{}, err
+	}
+	a, err := h.Store.AddAccount(store.Profile{Address: p, Name: q.Name, Language: lang, Quota: q.Quota, KeepDays: -1})
 	if err != nil {
 		return Account{}, err
 	}
@@ -317,11 +321,9 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 			p.Name = *q.Name
 		}
 		if q.Language != nil {
-			tag, err := language.Parse(*q.Language)
-			if err != nil {
-				return fmt.Errorf("%w: %q is not a language; right would be en or ja", store.ErrInvalid, *q.Language)
+			if p.Language, err = parseLanguage(*q.Language); err != nil {
+				return err
 			}
-			p.Language = tag.String()
 		}
 		if q.Disabled != nil {
 			p.Disabled = *q.Disabled
@@ -347,6 +349,18 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 		return Account{}, err
 	}
 	return h.show(a)
+}
+
+// parseLanguage checks the name of a language; "" is none in particular.
+func parseLanguage(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	tag, err := language.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q is not a language; right would be en or ja", store.ErrInvalid, s)
+	}
+	return tag.String(), nil
 }
 
 // passwordMin is the shortest own password, in bytes.
