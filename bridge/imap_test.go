@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +27,6 @@ type imapServer struct {
 	user    *imapmemserver.User
 	address string
 	starts  byte // appended to the names of mailboxes that only raise UIDVALIDITY
-	cut     atomic.Int64
 }
 
 func newIMAP(t *testing.T, starttls bool, caps ...imap.Cap) *imapServer {
