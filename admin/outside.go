@@ -73,15 +73,24 @@ func routeDomain(s string) string {
 }
 
 func (h *House) setRoute(_ context.Context, q Route) (Empty, error) {
-	return Empty{}, h.Book.SetRoute(routeDomain(q.Domain), relay.Route{Way: q.Way, Smarthost: q.Smarthost, After: q.After})
+	return h.rerouted(h.Book.SetRoute(routeDomain(q.Domain), relay.Route{Way: q.Way, Smarthost: q.Smarthost, After: q.After}))
 }
 
 func (h *House) removeRoute(_ context.Context, q Domain) (Empty, error) {
-	return Empty{}, h.Book.RemoveRoute(routeDomain(q.Domain))
+	return h.rerouted(h.Book.RemoveRoute(routeDomain(q.Domain)))
 }
 
 func (h *House) setSender(_ context.Context, q SenderRoute) (Empty, error) {
-	return Empty{}, h.Book.SetSender(q.Address, q.Smarthost)
+	return h.rerouted(h.Book.SetSender(q.Address, q.Smarthost))
+}
+
+// rerouted has all that waits tried anew after a change of the ways out: it may
+// have waited for just that.
+func (h *House) rerouted(err error) (Empty, error) {
+	if err == nil {
+		_, err = h.Queue.RetryDomain("")
+	}
+	return Empty{}, err
 }
 
 func (h *House) listRoutes(context.Context, Empty) (Routes, error) {
@@ -140,10 +149,12 @@ func (h *House) saveSmarthost(ctx context.Context, q SaveSmarthost) (relay.Repor
 	if err := h.Book.SaveSmarthost(q.Smarthost, q.Password); err != nil {
 		return report, err
 	}
+	var err error
 	if q.Default {
-		return report, h.Book.SetRoute("", relay.Route{Way: relay.Via, Smarthost: q.Name})
+		err = h.Book.SetRoute("", relay.Route{Way: relay.Via, Smarthost: q.Name})
 	}
-	return report, nil
+	_, err = h.rerouted(err)
+	return report, err
 }
 
 // TrySmarthost asks whether a smarthost works for a sender.
