@@ -45,7 +45,7 @@ var layers = map[string]string{
 	"relay/preset":     "",
 	"outbound":         "mail store sign relay relay/preset",
 	"queue":            "mail mail/message store dsn clock",
-	"bridge":           "mail mail/message store deliver",
+	"bridge":           "mail store",
 	"deliver":          "mail mail/message store",
 	"lan":              "mail store",
 	"smtpd":            "mail mail/message signin lan",
