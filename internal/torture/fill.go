@@ -37,7 +37,7 @@ func (r Rounds) Run(ctx context.Context, st State) {
 		r.each(st, func(k *worker) { k.fill(ctx) })
 		st = r.ended(Full, false)
 
-		r.Only = []string{Deliver, SetFlags, AddFlags, DelFlags, Expunge, Move}
+		r.Only = []string{Deliver, SetFlags, AddFlags, DelFlags, Expunge, Move, Settle, Hold, Release, Remove, Sweep}
 		change, stop := context.WithTimeout(ctx, changeFor)
 		r.each(st, func(k *worker) {
 			for change.Err() == nil && k.step() {
@@ -80,7 +80,7 @@ func (r Rounds) ended(phase string, check bool) State {
 // fill brings mail in until no more is taken.
 func (k *worker) fill(ctx context.Context) {
 	for refused := 0; refused < refusals && ctx.Err() == nil; {
-		ok, err := k.do([]string{Deliver, Append}[k.rand.IntN(2)])
+		ok, err := k.do([]string{Deliver, Append, Deliver, Append, Enqueue}[k.rand.IntN(5)])
 		if !ok {
 			return
 		}
@@ -91,8 +91,18 @@ func (k *worker) fill(ctx context.Context) {
 	}
 }
 
-// drain removes messages until only some are left.
+// drain lets all mail leave and removes messages until only some are left.
 func (k *worker) drain(ctx context.Context, keep int) {
+	for _, it := range k.waiting() {
+		op := &Op{Kind: Settle, Item: it.ID, At: time.Now().UnixMilli()}
+		for _, r := range it.To {
+			r.State, r.Ended = "relayed", op.At
+			op.Rcpts = append(op.Rcpts, r)
+		}
+		if ok, err := k.ask(op, nil); !ok || err != nil || ctx.Err() != nil {
+			return
+		}
+	}
 	for b := range k.mine {
 		for len(k.mine[b]) > 0 && k.count() > keep && ctx.Err() == nil {
 			k.rand.Shuffle(len(k.mine[b]), func(i, j int) { k.mine[b][i], k.mine[b][j] = k.mine[b][j], k.mine[b][i] })

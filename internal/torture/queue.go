@@ -42,6 +42,7 @@ type ItemNow struct {
 	SHA    string `json:"s,omitempty"` // as of a MessageNow; while somebody waits
 	Prefix string `json:"p,omitempty"`
 	Err    string `json:"e,omitempty"`
+	size   int64
 }
 
 func (it *ItemNow) rcpt(n uint32) *Rcpt {

@@ -179,5 +179,5 @@ func (it *ItemNow) read(s *store.Store, from *store.Item, find func(string, ...a
 			find("queue: item %d: %v", it.ID, err)
 		}
 	}
-	it.SHA, it.Prefix = m.SHA, m.Prefix
+	it.SHA, it.Prefix, it.size = m.SHA, m.Prefix, m.size
 }

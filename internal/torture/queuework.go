@@ -107,7 +107,7 @@ func (k *worker) recipients(op *Op) {
 }
 
 // settle decides what became of some recipients of a message. The sender gets a
-// report of most failures.
+// report of most failures, unless nothing may come in.
 func (k *worker) settle(op *Op, it *ItemNow) (*Op, []byte, bool) {
 	report := false
 	for _, r := range it.To {
@@ -131,7 +131,7 @@ func (k *worker) settle(op *Op, it *ItemNow) (*Op, []byte, bool) {
 		}
 		op.Rcpts = append(op.Rcpts, r)
 	}
-	if !report && k.rand.IntN(20) > 0 || report && k.rand.IntN(8) == 0 {
+	if !k.may(Enqueue) || !report && k.rand.IntN(20) > 0 || report && k.rand.IntN(8) == 0 {
 		return op, nil, true
 	}
 	body := k.message()

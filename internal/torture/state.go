@@ -76,6 +76,9 @@ func Read(s *store.Store, check bool) State {
 			sizes[m.SHA] = m.size
 		}
 	}
+	for _, it := range st.Queue {
+		sizes[it.SHA] = max(sizes[it.SHA], it.size)
+	}
 	for _, size := range sizes {
 		st.Bytes += size
 	}

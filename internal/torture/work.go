@@ -96,7 +96,7 @@ func (k *worker) choose() string {
 	if k.count() > k.Messages && k.rand.IntN(3) > 0 {
 		return Expunge
 	}
-	if k.Only == nil && len(k.waiting()) > waitingMax && k.rand.IntN(3) > 0 {
+	if k.may(Settle) && len(k.waiting()) > waitingMax && k.rand.IntN(3) > 0 {
 		return Settle
 	}
 	total := 0
@@ -106,14 +106,16 @@ func (k *worker) choose() string {
 	n := k.rand.IntN(total)
 	for _, c := range chances {
 		if n -= c.chance; n < 0 {
-			if k.Only != nil && !slices.Contains(k.Only, c.kind) {
-				return k.choose()
+			if k.may(c.kind) {
+				return c.kind
 			}
-			return c.kind
+			return k.choose()
 		}
 	}
 	return Deliver
 }
+
+func (k *worker) may(kind string) bool { return k.Only == nil || slices.Contains(k.Only, kind) }
 
 func (k *worker) count() int {
 	n := 0

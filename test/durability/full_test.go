@@ -37,7 +37,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	o.Fill = false
 	b.inspect(t, o)
-	for _, kind := range []string{torture.SetFlags, torture.AddFlags, torture.DelFlags, torture.Expunge, torture.Move, torture.Maintain} {
+	for _, kind := range []string{torture.SetFlags, torture.AddFlags, torture.DelFlags, torture.Expunge, torture.Move, torture.Maintain,
+		torture.Settle, torture.Hold, torture.Release, torture.Remove, torture.Sweep} {
 		if n := b.ledger.Refused[kind]; n > 0 {
 			t.Errorf("%d times %s was refused on the full disk", n, kind)
 		}
