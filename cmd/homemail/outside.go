@@ -214,14 +214,47 @@ func localAddrs() (list []netip.Addr) {
 func (h *house) buildOutside(w world) {
 	h.relay = h.newRelay(w)
 	h.queue = h.newQueue()
-	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dial})
+	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dialName})
+}
+
+const (
+	dialTime   = 20 * time.Second // for one address
+	dialsTried = 8                // of a name that has more: somebody waits
+)
+
+// dialName connects to a host by its name, which is asked for like all others:
+// the system may ask somebody else than the settings say. IPv6 goes first, and
+// what cannot be reached costs no more than the next one.
+func (w world) dialName(ctx context.Context, network, hostport string) (conn net.Conn, err error) {
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := w.names.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	dial := w.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTime}).DialContext
+	}
+	err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	for _, a := range addrs[:min(len(addrs), dialsTried)] {
+		if conn, err = dial(ctx, network, net.JoinHostPort(a.Unmap().String(), port)); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return conn, err
 }
 
 // newRelay makes what sends mail.
 func (h *house) newRelay(w world) *relay.Relay {
 	return relay.New(relay.Options{
 		Host: h.config.Host(), Resolver: w.names, Routes: h.book.Routes, Dial: w.dial, Port: w.port, Allow: w.allow,
-		Policy: mtasts.New(mtasts.Options{LookupTXT: w.names.LookupTXT, State: policies{h.store}, Allow: w.allow, Log: h.log}),
+		Policy: mtasts.New(mtasts.Options{
+			LookupTXT: w.names.LookupTXT, LookupNetIP: w.names.LookupNetIP, Dial: w.dial,
+			State: policies{h.store}, Allow: w.allow, Log: h.log,
+		}),
 		Local:  w.local, PerHop: h.config.Queue.PerHop, Log: h.log,
 	})
 }
