@@ -255,7 +255,7 @@ func (h *house) newRelay(w world) *relay.Relay {
 			LookupTXT: w.names.LookupTXT, LookupNetIP: w.names.LookupNetIP, Dial: w.dial,
 			State: policies{h.store}, Allow: w.allow, Log: h.log,
 		}),
-		Local:  w.local, PerHop: h.config.Queue.PerHop, Log: h.log,
+		Local: w.local, PerHop: h.config.Queue.PerHop, Log: h.log,
 	})
 }
 
