@@ -12,7 +12,7 @@ const eximConf = `primary_hostname = mx.exim.test
 exim_path = %[2]s
 spool_directory = %[1]s/spool
 log_file_path = %[1]s/%%slog
-log_selector = +tls_cipher +smtp_protocol_error
+log_selector = +tls_cipher +dkim_verbose
 local_interfaces = 192.0.2.20
 daemon_smtp_ports = 25
 keep_environment =

@@ -253,13 +253,34 @@ type posting struct {
 // submit signs in and sends a message; what it was answered is returned.
 func (h *house) submit(a account, text string, p posting, to ...string) error {
 	h.t.Helper()
-	c, err := smtp.DialTLS(fmt.Sprintf("127.0.0.1:%d", h.ports+1), &tls.Config{InsecureSkipVerify: true})
+	c, err := h.signIn(a)
 	must(h.t, err)
 	defer c.Close()
-	c.CommandTimeout, c.SubmissionTimeout = patience, patience
-	must(h.t, c.Hello("laptop.test"))
-	must(h.t, c.Auth(sasl.NewPlainClient("", a.Address, a.Password)))
 	return transact(c, a.Address, text, p, to...)
+}
+
+func (h *house) signIn(a account) (*smtp.Client, error) {
+	c, err := smtp.DialTLS(fmt.Sprintf("127.0.0.1:%d", h.ports+1), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return nil, err
+	}
+	c.CommandTimeout, c.SubmissionTimeout = patience, patience
+	return c, c.Auth(sasl.NewPlainClient("", a.Address, a.Password))
+}
+
+// sendMany submits n messages from anna in one session.
+func (h *house) sendMany(n int, text func(int) string, to ...string) error {
+	c, err := h.signIn(h.anna)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range n {
+		if err := transact(c, h.anna.Address, text(i), posting{}, to...); err != nil {
+			return err
+		}
+	}
+	return c.Quit()
 }
 
 func transact(c *smtp.Client, from, text string, p posting, to ...string) error {

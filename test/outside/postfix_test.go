@@ -45,6 +45,14 @@ func (m *mta) arrives(t testing.TB, address string, words ...string) (text strin
 	return text
 }
 
+// notes is what the far end has noted.
+func (m *mta) notes(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(m.log)
+	must(t, err)
+	return string(b)
+}
+
 // explain shows what the far end noted, if the test has failed.
 func (m *mta) explain(t testing.TB) {
 	if b, err := os.ReadFile(m.log); t.Failed() && err == nil {
@@ -143,6 +151,7 @@ base_dir = %[1]s/run
 state_dir = %[1]s/state
 log_path = /dev/stderr
 auth_mechanisms = plain login scram-sha-256
+auth_failure_delay = 0
 passdb {
   driver = passwd-file
   args = %[1]s/passwd
@@ -157,6 +166,11 @@ service auth {
     port = 10024
   }
 }
+service anvil { # it makes those wait who have had a wrong password
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 service stats {
   unix_listener stats-writer {
     mode = 0666
@@ -168,7 +182,8 @@ service stats {
 // says "come back later" once to recipients whose names begin with "grey", does
 // not know those that begin with "nobody", and refuses a message whose subject
 // has the word "unwanted" when it has all of it. People who sign in on port 587
-// may send through it.
+// may send through it. What is for names that begin with "bounces" it hands on
+// to 192.0.2.11.
 var thePostfix = sync.OnceValues(func() (*mta, error) {
 	m := &mta{domain: "postfix.test", address: "192.0.2.10", field: "Delivered-To", dir: filepath.Join(theWorld.dir, "postfix")}
 	for _, d := range []string{"etc", "queue", "data", "mail"} {
@@ -180,7 +195,7 @@ var thePostfix = sync.OnceValues(func() (*mta, error) {
 		"main.cf":       fmt.Sprintf(postfixMain, m.dir),
 		"master.cf":     postfixMaster,
 		"domains":       "/\\.postfix\\.(test|signed)$/ ok\n",
-		"transport":     toHouses("/@h%02d\\.test$/ smtp:[198.51.100.1%02[1]d]:25\n"),
+		"transport":     "/^bounces@/ smtp:[192.0.2.11]:25\n" + toHouses("/@h%02d\\.test$/ smtp:[198.51.100.1%02[1]d]:25\n"),
 		"header_checks": "/^Subject: .*unwanted/ REJECT we do not want this\n",
 	} {
 		if err := os.WriteFile(filepath.Join(m.dir, "etc", name), []byte(text), 0o644); err != nil {
