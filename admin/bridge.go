@@ -127,6 +127,31 @@ func (h *House) removeBridge(_ context.Context, q BridgeID) (Empty, error) {
 	})
 }
 
+// BridgePassword is the request to sign in elsewhere with another password.
+type BridgePassword struct {
+	ID       string `json:"id"`
+	Password string `json:"password"`
+	Untried  bool   `json:"untried"`
+}
+
+// setBridgePassword keeps a new password. To remove the account and add it
+// again would do it too, but fetch every message again.
+func (h *House) setBridgePassword(ctx context.Context, q BridgePassword) (Empty, error) {
+	found, err := h.findBridge(q.ID)
+	if err != nil {
+		return Empty{}, err
+	}
+	if q.Password == "" {
+		return Empty{}, fmt.Errorf("%w: the password is empty", store.ErrInvalid)
+	}
+	if !q.Untried {
+		if _, err := h.Bridge.Check(ctx, found, q.Password); err != nil {
+			return Empty{}, fmt.Errorf("it does not work, and was not kept: %s (%w)", bridge.Explain(found, err), err)
+		}
+	}
+	return Empty{}, h.Bridge.Change(found, q.Password)
+}
+
 func (h *House) fetchBridge(_ context.Context, q BridgeID) (Empty, error) {
 	found, err := h.findBridge(q.ID)
 	if err != nil {

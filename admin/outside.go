@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"homemail/dsn"
 	"homemail/mail"
 	"homemail/outbound"
 	"homemail/relay"
@@ -181,10 +180,28 @@ func (h *House) try(ctx context.Context, s relay.Smarthost, sender mail.Path) (r
 	}
 	report := h.Relay.Check(ctx, s, sender, "")
 	if !report.OK {
-		what, why, todo := dsn.Words("en", report.Why, sender)
-		return report, fmt.Errorf("%s: %s %s %s (%s)", report.Failed, what, why, todo, report.Why.Reply)
+		return report, fmt.Errorf("%s (%s)", trouble(s, sender, report.Failed), report.Why.Reply)
 	}
 	return report, nil
+}
+
+// trouble says what went wrong to whoever sets a smarthost up. The words of
+// delivery reports would not do: they are for people who wrote a message.
+func trouble(s relay.Smarthost, sender mail.Path, step string) string {
+	switch step {
+	case relay.StepConnect:
+		return fmt.Sprintf("%s cannot be reached at port %d. Check the name and the port", s.Host, s.Port)
+	case relay.StepTLS:
+		return fmt.Sprintf("no secure connection to %s could be made at port %d, so the password was not sent. "+
+			"Check the port and -tls; a server with a certificate of its own needs -pin", s.Host, s.Port)
+	case relay.StepLogin:
+		return fmt.Sprintf("%s did not take the name and password. Check both; "+
+			"many providers want a password that is made for mail programs", s.Host)
+	case relay.StepSender:
+		return fmt.Sprintf("%s takes no mail from %s. Many providers take only addresses that they have verified; "+
+			"-from tries another", s.Host, sender)
+	}
+	return "check the settings"
 }
 
 // forward lets an account's mail go elsewhere too.

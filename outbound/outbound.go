@@ -185,6 +185,9 @@ func (b *Book) SetSender(address mail.Path, smarthost string) error {
 	if smarthost == "" {
 		return b.put(senderPath+string(address.Key()), nil)
 	}
+	if _, err := mail.ParsePath(string(address)); err != nil {
+		return fmt.Errorf("%w: %q: %w", store.ErrInvalid, address, err)
+	}
 	if _, ok := b.Routes().Smarthosts[smarthost]; !ok {
 		return fmt.Errorf("%w: there is no smarthost %q", store.ErrInvalid, smarthost)
 	}

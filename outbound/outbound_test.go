@@ -41,6 +41,9 @@ func TestBook(t *testing.T) {
 	must(t, b.SetRoute("*.Outlook.COM", relay.Route{Way: relay.Direct, Smarthost: "left over"}))
 	must(t, b.SetRoute("closed.test", relay.Route{}))
 	must(t, b.SetSender("Anna@Elsewhere.test", "isp"))
+	if err := b.SetSender("anna", "isp"); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("a sender without a domain: %v", err)
+	}
 	if err := b.Way("a@example.test", "b@outside.test"); err != nil {
 		t.Error(err)
 	}

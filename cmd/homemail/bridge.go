@@ -17,6 +17,7 @@ func bridgeCommands() []command {
 	return []command{
 		{"bridge add", "ADDRESS FOR", "fetch mail from an account elsewhere for an account here; the password is asked for", 2, 2, addBridge},
 		{"bridge list", "", "list the accounts elsewhere and how they are doing", 0, 0, listBridges},
+		{"bridge password", "ADDRESS", "keep a new password for an account elsewhere; it is asked for", 1, 1, setBridgePassword},
 		{"bridge fetch", "ADDRESS", "look for mail there now", 1, 1, changeBridge("bridge.fetch")},
 		{"bridge pause", "ADDRESS", "fetch no more mail from there for the time being", 1, 1, changeBridge("bridge.pause")},
 		{"bridge resume", "ADDRESS", "fetch mail from there again", 1, 1, changeBridge("bridge.resume")},
@@ -103,6 +104,18 @@ func listBridges(in *invocation, _ *flag.FlagSet) action {
 				strconv.Itoa(b.Status.Fetched), b.Status.Problem})
 		}
 		return in.table("ADDRESS FOR SERVER STATE FETCHED PROBLEM", rows)
+	}
+}
+
+func setBridgePassword(in *invocation, f *flag.FlagSet) action {
+	untried := f.Bool("untried", false, "keep it without trying it")
+	file := f.String("password-file", "", "read the password from a `FILE` instead of asking")
+	return func(ctx context.Context, args []string) error {
+		password, err := in.secret("New password of "+args[0]+" there: ", *file)
+		if err != nil {
+			return err
+		}
+		return in.ask(ctx, "bridge.password", admin.BridgePassword{ID: args[0], Password: password, Untried: *untried}, &admin.Empty{})
 	}
 }
 

@@ -54,12 +54,7 @@ func main() {
 func (in *invocation) run(ctx context.Context, args []string) int {
 	c, rest := find(args)
 	if c == nil {
-		usage(in.stderr)
-		if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
-			return 0
-		}
-		fmt.Fprintf(in.stderr, "\nhomemail: there is no command %q\n", strings.Join(args, " "))
-		return 2
+		return in.misunderstood(args)
 	}
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(in.stderr)
@@ -89,6 +84,27 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 	return 0
 }
 
+// misunderstood tells the commands that could have been meant: those that
+// begin with the same word, or else all.
+func (in *invocation) misunderstood(args []string) int {
+	var like []command
+	for _, c := range commands() {
+		if first, _, more := strings.Cut(c.name, " "); more && len(args) > 0 && args[0] == first {
+			like = append(like, c)
+		}
+	}
+	if like != nil {
+		list(in.stderr, like)
+	} else {
+		usage(in.stderr)
+	}
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[len(args)-1]) {
+		return 0
+	}
+	fmt.Fprintf(in.stderr, "\nhomemail: there is no command %q\n", strings.Join(args, " "))
+	return 2
+}
+
 // parseAll parses flags before, between and after the arguments.
 func parseAll(flags *flag.FlagSet, args []string) (words []string, err error) {
 	for {
@@ -116,8 +132,12 @@ func find(args []string) (*command, []string) {
 
 func usage(w io.Writer) {
 	fmt.Fprint(w, "homemail is a mail server for a family or a small office.\n\nusage: homemail COMMAND [flags]\n\n")
+	list(w, commands())
+}
+
+func list(w io.Writer, of []command) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range commands() {
+	for _, c := range of {
 		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
 	}
 	t.Flush()

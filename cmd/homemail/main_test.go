@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,9 +38,9 @@ func must(t *testing.T, args ...string) string {
 
 func TestTryOnce(t *testing.T) {
 	out := must(t, "try", "-once", "-data", t.TempDir())
-	for i, step := range []string{"submitted", "announced", "imap-read", "pop3-read"} {
+	for i, step := range []string{"submitted", "announced", "imap-read", "pop3-read", "relayed", "bounced"} {
 		lines := strings.Split(out, "\n")
-		if len(lines) < 4 || !strings.HasPrefix(lines[i], "ok  "+step+"  ") {
+		if len(lines) < 6 || !strings.HasPrefix(lines[i], "ok  "+step+"  ") {
 			t.Fatalf("no %s in\n%s", step, out)
 		}
 	}
@@ -157,11 +158,50 @@ func TestCommandLineMistakes(t *testing.T) {
 	if out, code := homemail(t, ""); code != 0 || !strings.Contains(out, "homemail try") && !strings.Contains(out, "  try") {
 		t.Errorf("help: exit %d\n%s", code, out)
 	}
+	if out, code := homemail(t, "", "queue", "lst"); code != 2 || strings.Contains(out, "account") || !strings.Contains(out, "queue list") {
+		t.Errorf("half a command: exit %d\n%s", code, out)
+	}
+	must(t, "queue", "-h")
 	if out := must(t, "version"); !strings.HasPrefix(out, "homemail ") {
 		t.Errorf("version: %s", out)
 	}
 	if out := must(t, "config", "-data", "/somewhere/else"); !strings.Contains(out, "/somewhere/else") || !strings.Contains(out, "-data") {
 		t.Errorf("config: %s", out)
+	}
+}
+
+// TestOutsideMistakes: who sets up how mail leaves is told what to do, in words
+// that are not those of a delivery report.
+func TestOutsideMistakes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	dir, secretFile := t.TempDir(), filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secretFile, []byte("geheim"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "domain", "add", "example.test", "-data", dir)
+	must(t, "account", "add", "anna@example.test", "-data", dir)
+	must(t, "bridge", "add", "anna@there.test", "anna@example.test", "-host", "127.0.0.1", "-port", port, "-untried", "-password-file", secretFile, "-data", dir)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"127.0.0.1 cannot be reached at port " + port, []string{"smarthost", "add", "isp", "-host", "127.0.0.1", "-port", port, "-user", "anna@example.test"}},
+		{"no domain", []string{"route", "sender", "anna", "isp"}},
+		{"cannot be reached at port " + port, []string{"bridge", "password", "anna@there.test"}},
+		{"not found", []string{"bridge", "password", "bert@there.test"}},
+	} {
+		out, code := homemail(t, "geheim\n", append(c.args, "-data", dir)...)
+		if code != 1 || !strings.Contains(out, c.want) || strings.Contains(out, "Your message") {
+			t.Errorf("%v: exit %d\n%s", c.args, code, out)
+		}
+	}
+	if out, code := homemail(t, "geheim\n", "bridge", "password", "anna@there.test", "-untried", "-data", dir); code != 0 {
+		t.Errorf("exit %d\n%s", code, out)
 	}
 }
 
