@@ -96,7 +96,11 @@ func (a *Agent) forward(all []reached, to mail.Path, who person, owner mail.Acco
 	if !a.s.IsLocal(to.Domain()) && to.Domain() != "" {
 		return add(all, reached{outside: to, via: who.address, owner: owner}), nil
 	}
-	return a.expand(all, to, to, "", aliasDepth)
+	found, err := a.accounts(to) // a disabled account gets no mail this way either
+	for _, r := range found {
+		all = add(all, r)
+	}
+	return all, err
 }
 
 // add adds a place that is not among all yet.

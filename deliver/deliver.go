@@ -79,7 +79,7 @@ func (a *Agent) Owns(id mail.AccountID, p mail.Path) bool {
 	found, err := a.accounts(p)
 	if errors.Is(err, mail.ErrNotLocal) {
 		who, err := a.people.get(id)
-		return err == nil && slices.Contains(who.sendAs, p.Key())
+		return err == nil && !who.disabled && slices.Contains(who.sendAs, p.Key())
 	}
 	if err != nil {
 		return false

@@ -188,6 +188,26 @@ func TestForwardOnly(t *testing.T) {
 	}
 }
 
+// TestForwardToDisabled forwards to an account that is disabled: nobody would
+// read it there, and where that account forwards to is nobody's wish any more.
+func TestForwardToDisabled(t *testing.T) {
+	h := newHouse(t)
+	h.openOutside()
+	h.must(h.anna.Update(func(p *store.Profile) error {
+		p.Forward, p.ForwardOnly = []mail.Path{"otto@example.test"}, true
+		return nil
+	}))
+	h.must(h.otto.Update(func(p *store.Profile) error {
+		p.Disabled, p.Forward = true, []mail.Path{"otto@outside.test"}
+		return nil
+	}))
+	_, _, err := h.send(letter, "anna@example.test")
+	h.must(err)
+	if a, o, q := len(h.messages(h.anna, "INBOX")), len(h.messages(h.otto, "INBOX")), h.queue(); a != 1 || o != 0 || len(q) != 0 {
+		t.Errorf("anna has %d, otto %d, queued %+v", a, o, q)
+	}
+}
+
 func TestForwardLoop(t *testing.T) {
 	h := newHouse(t)
 	h.openOutside()
@@ -218,6 +238,11 @@ func TestBounceOfForward(t *testing.T) {
 	h.must(back(""))
 	if q := h.queue(); len(q) != 1 || q[0].from != "" || q[0].to != "a@outside.test " {
 		t.Errorf("queued %+v", q)
+	}
+	h.alias("@example.test", "otto@example.test") // who takes what is nobody's: not this
+	h.must(back(""))
+	if n, q := len(h.messages(h.otto, "INBOX")), h.queue(); n != 0 || len(q) != 2 {
+		t.Errorf("otto has %d, %d are queued", n, len(q))
 	}
 }
 
@@ -257,6 +282,12 @@ func TestSendAs(t *testing.T) {
 	h.must(h.anna.Update(func(p *store.Profile) error { p.AddSendAs("Anna@Elsewhere.test"); return nil }))
 	if !h.Owns(h.anna.ID, "anna@elsewhere.test") || h.Owns(h.otto.ID, "anna@elsewhere.test") || h.Owns(h.anna.ID, "otto@elsewhere.test") {
 		t.Error("the wrong ones may write as anna@elsewhere.test")
+	}
+	for _, off := range []bool{true, false} {
+		h.must(h.anna.Update(func(p *store.Profile) error { p.Disabled = off; return nil }))
+		if h.Owns(h.anna.ID, "anna@elsewhere.test") == off {
+			t.Errorf("disabled %v, and anna may write as it: %v", off, !off)
+		}
 	}
 	h.must(h.anna.Update(func(p *store.Profile) error { p.DropSendAs("anna@elsewhere.test"); return nil }))
 	if h.Owns(h.anna.ID, "anna@elsewhere.test") {

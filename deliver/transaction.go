@@ -52,12 +52,13 @@ func (a *Agent) Begin(from mail.Path, by mail.AccountID) *Transaction {
 // package mail: ErrUnknownRecipient, ErrNotLocal, ErrNoWayOut, ErrDisabled,
 // ErrMailboxFull.
 func (t *Transaction) Rcpt(p mail.Path, size int64) error {
+	if t.rcptBounce(p) { // before a catch-all has it
+		return nil
+	}
 	found, err := t.a.accounts(p)
 	switch {
 	case errors.Is(err, mail.ErrNotLocal):
 		return t.rcptOutside(p, err)
-	case errors.Is(err, mail.ErrUnknownRecipient) && t.rcptBounce(p):
-		return nil
 	case err != nil:
 		return err
 	}
