@@ -35,18 +35,36 @@ type parcel struct {
 	hop string
 }
 
-// do does a job.
-func (q *Queue) do(ctx context.Context, j job) {
+// start starts a job. Who goes along is asked here and not by the job itself:
+// the next job would begin with one of them. The lock is not held meanwhile.
+func (q *Queue) start(ctx context.Context, j job) {
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	var p parcel
+	ok := false
+	err := guard(func() error {
+		if j.class != dead {
+			p, ok = q.gather(j, j.places[0], true)
+		}
+		return nil
+	})
+	q.tasks.Go(func() { q.do(ctx, j, p, ok, err) })
+}
+
+// do does a job, with what was gathered for it.
+func (q *Queue) do(ctx context.Context, j job, p parcel, ok bool, err error) {
 	defer q.kick()
 	defer func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.plan.end(j, time.Now())
 	}()
-	err := guard(func() error {
-		q.work(ctx, j)
-		return nil
-	})
+	if err == nil {
+		err = guard(func() error {
+			q.work(ctx, j, p, ok)
+			return nil
+		})
+	}
 	if err != nil {
 		q.log.Error("the queue could not do its work", "domain", j.domain, "err", err)
 		q.lookLater(j.domain)
@@ -63,14 +81,13 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-func (q *Queue) work(ctx context.Context, j job) {
+func (q *Queue) work(ctx context.Context, j job, p parcel, ok bool) {
 	if j.class == dead {
 		q.deferAll(j)
 		return
 	}
 	q.stats.active.Add(1)
 	defer q.stats.active.Add(-1)
-	p, ok := q.gather(j, j.places[0], true)
 	defer q.release(p.it, p.to)
 	if ok {
 		q.send(ctx, j, p)

@@ -222,7 +222,7 @@ func (q *Queue) pump(ctx context.Context) time.Duration {
 		if !ok {
 			break
 		}
-		q.tasks.Go(func() { q.do(ctx, j) })
+		q.start(ctx, j)
 	}
 	return q.plan.sleep(time.Now(), lookEach)
 }

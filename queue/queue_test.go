@@ -374,6 +374,29 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+// TestShares: also where many messages wait and a hop takes several at once, no
+// two jobs share the recipients of one.
+func TestShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		f := &fake{send: func(_ context.Context, _ string, h mail.Handover) []mail.Outcome {
+			time.Sleep(time.Millisecond)
+			return all(h, mail.Outcome{Fate: mail.Relayed})
+		}}
+		const messages = 100
+		for range messages {
+			m.add(fromAnna, to("a@one.test", "b@one.test", "c@one.test")...)
+		}
+		_, stop := start(m, f, nil)
+		defer stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(f.called()); n != messages {
+			t.Errorf("%d messages to three people took %d transactions", messages, n)
+		}
+	})
+}
+
 func TestFind(t *testing.T) {
 	local := mail.Outcome{Fate: mail.Permanent, Cause: mail.CauseNeedsUTF8}
 	lost := mail.Outcome{Fate: mail.Temporary, Cause: mail.CauseLost, Remote: "mx.test [192.0.2.1]:25"}
