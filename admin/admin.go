@@ -17,6 +17,7 @@ import (
 
 	"homemail/bridge"
 	"homemail/caps"
+	"homemail/clock"
 	"homemail/lan"
 	"homemail/mail"
 	"homemail/outbound"
@@ -37,6 +38,7 @@ type House struct {
 	Bridge  *bridge.Bridge
 	Caps    *caps.Caps
 	LAN     *lan.Devices
+	Clock   *clock.Clock
 	Started time.Time // of the server; zero if none runs
 	Version string
 }
@@ -51,6 +53,7 @@ type Account struct {
 	Name     string         `json:"name,omitempty"`
 	Language string         `json:"language,omitempty"`
 	Forward  []mail.Path    `json:"forward,omitempty"`
+	Only     bool           `json:"forward_only,omitempty"` // no copy stays here
 	SendAs   []mail.Path    `json:"send_as,omitempty"`
 	Disabled bool           `json:"disabled"`
 	Quota    int64          `json:"quota"` // bytes; 0 is no limit
@@ -135,21 +138,6 @@ type Mailbox struct {
 type Check struct {
 	Bodies bool `json:"bodies"`
 	Repair bool `json:"repair"`
-}
-
-// Status is how the house is.
-type Status struct {
-	Version  string      `json:"version"`
-	Running  bool        `json:"running"`
-	Started  *time.Time  `json:"started,omitempty"`
-	Healthy  bool        `json:"healthy"`
-	Problem  string      `json:"problem,omitempty"`
-	Damage   []string    `json:"damage,omitempty"`
-	Accounts int         `json:"accounts"`
-	Domains  []string    `json:"domains"`
-	Messages int64       `json:"messages"`
-	Used     int64       `json:"used"`
-	Disk     store.Stats `json:"disk"`
 }
 
 // An operation is a function with its types taken away.
@@ -269,7 +257,7 @@ func (h *House) show(a *store.Account) (Account, error) {
 		return Account{}, err
 	}
 	out := Account{
-		ID: p.ID, Address: p.Address, Name: p.Name, Language: p.Language, Forward: p.Forward, SendAs: p.SendAs, Disabled: p.Disabled, Quota: p.Quota, KeepDays: p.KeepDays,
+		ID: p.ID, Address: p.Address, Name: p.Name, Language: p.Language, Forward: p.Forward, Only: p.ForwardOnly, SendAs: p.SendAs, Disabled: p.Disabled, Quota: p.Quota, KeepDays: p.KeepDays,
 		Used: u.Bytes, Messages: u.Messages, Created: p.Created, Devices: []Device{},
 	}
 	for _, d := range p.Devices {
@@ -515,39 +503,6 @@ func (h *House) listMailboxes(_ context.Context, q Address) ([]Mailbox, error) {
 		list = append(list, Mailbox{Name: m.Name, Use: m.Use, Messages: m.Messages, Unseen: m.Unseen, Size: m.Size})
 	}
 	return list, err
-}
-
-func (h *House) status(context.Context, Empty) (Status, error) {
-	s := Status{Version: h.Version, Running: !h.Started.IsZero(), Healthy: true, Damage: h.Store.Damage(), Disk: h.Store.Stats()}
-	if s.Running {
-		s.Started = &h.Started
-	}
-	if err := h.Store.Broken(); err != nil {
-		s.Healthy, s.Problem = false, err.Error()
-	} else if err := h.Store.Room(0); err != nil {
-		s.Healthy, s.Problem = false, err.Error()
-	} else if len(s.Damage) > 0 {
-		s.Healthy, s.Problem = false, "stored data was damaged when homemail started; run: homemail check store -bodies"
-	}
-	accounts, err := h.Store.Accounts()
-	if err != nil {
-		return s, err
-	}
-	for _, p := range accounts {
-		a, err := h.Store.AccountByID(p.ID)
-		if err != nil {
-			return s, err
-		}
-		u, err := a.Usage()
-		if err != nil {
-			return s, err
-		}
-		s.Accounts++
-		s.Messages += u.Messages
-		s.Used += u.Bytes
-	}
-	s.Domains, err = h.Store.Domains()
-	return s, err
 }
 
 func (h *House) check(ctx context.Context, q Check) (store.Report, error) {

@@ -52,7 +52,7 @@ func (h *house) fileNotice(id mail.AccountID, words func(language string) (subje
 	defer sp.Discard()
 	_, err = fmt.Fprintf(sp, "From: homemail <postmaster@%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%d.notice@%s>\r\n"+
 		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-		p.Address.Domain(), p.Address.Wire(), mime.QEncoding.Encode("utf-8", subject), now.Format(time.RFC1123Z), now.UnixNano(), h.config.Host())
+		p.Address.Domain(), p.Address.Wire(), encodeSubject(subject), now.Format(time.RFC1123Z), now.UnixNano(), h.config.Host())
 	if err == nil {
 		_, err = io.WriteString(sp, strings.ReplaceAll(strings.TrimRight(body, "\n")+"\n", "\n", "\r\n"))
 	}
@@ -61,6 +61,12 @@ func (h *house) fileNotice(id mail.AccountID, words func(language string) (subje
 	}
 	_, err = h.store.Deliver(sp, []store.Delivery{{Account: id, Mailbox: inbox.ID, Date: now, Notice: true}})
 	return err
+}
+
+// encodeSubject writes a subject in ASCII, an encoded word a line: RFC 2047 §2
+// allows no longer ones.
+func encodeSubject(s string) string {
+	return strings.ReplaceAll(mime.BEncoding.Encode("utf-8", s), "?= =?", "?=\r\n =?")
 }
 
 // releaseEach is how often mail is looked for that is held for an account that

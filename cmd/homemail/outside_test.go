@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"mime"
 	"net"
+	"strings"
 	"testing"
 
 	"homemail/internal/mailtest"
@@ -33,5 +35,18 @@ func TestDialName(t *testing.T) {
 	}
 	if len(asked) != 2 {
 		t.Errorf("asked %q", asked)
+	}
+}
+
+func TestEncodeSubject(t *testing.T) {
+	want := strings.Repeat("送信を一時停止しました", 5)
+	got := encodeSubject(want)
+	for line := range strings.SplitSeq(got, "\r\n") {
+		if len("Subject: ")+len(line) > 90 {
+			t.Errorf("a line of %d", len(line))
+		}
+	}
+	if back, err := new(mime.WordDecoder).DecodeHeader(got); err != nil || back != want {
+		t.Errorf("%q, %v", back, err)
 	}
 }

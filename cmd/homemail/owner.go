@@ -177,10 +177,23 @@ func listAccounts(in *invocation, _ *flag.FlagSet) action {
 				state = "disabled"
 			}
 			rows = append(rows, []string{string(a.Address), a.Name, state, strconv.FormatInt(a.Messages, 10),
-				megabytes(a.Used), quotaText(a.Quota), strconv.Itoa(len(a.Devices))})
+				megabytes(a.Used), quotaText(a.Quota), strconv.Itoa(len(a.Devices)), forwardText(a)})
 		}
-		return in.table("ADDRESS NAME STATE MESSAGES USED QUOTA DEVICES", rows)
+		return in.table("ADDRESS NAME STATE MESSAGES USED QUOTA DEVICES FORWARDED-TO", rows)
 	}
+}
+
+// forwardText tells where an account's mail goes.
+func forwardText(a admin.Account) string {
+	list := make([]string, len(a.Forward))
+	for i, p := range a.Forward {
+		list[i] = string(p)
+	}
+	text := strings.Join(list, ", ")
+	if a.Only {
+		text += " only"
+	}
+	return text
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
@@ -413,10 +426,20 @@ func status(in *invocation, _ *flag.FlagSet) action {
 		}
 		fmt.Fprintf(in.stdout, "%d accounts, %d messages, %s; domains: %s\n", s.Accounts, s.Messages, megabytes(s.Used), strings.Join(s.Domains, " "))
 		fmt.Fprintf(in.stdout, "disk: %s free, %s of it kept in reserve\n", megabytes(s.Disk.Free), megabytes(s.Disk.Reserve))
-		if !s.Healthy {
-			return errors.New(s.Problem)
+		if s.Waiting > 0 {
+			fmt.Fprintf(in.stdout, "mail to %d recipients has not left yet; see: homemail queue list\n", s.Waiting)
 		}
-		fmt.Fprintln(in.stdout, "all is well")
+		for _, n := range s.Notes {
+			fmt.Fprintln(in.stdout, n)
+		}
+		switch {
+		case !s.Healthy:
+			return errors.New(s.Problem)
+		case len(s.Notes) == 0:
+			fmt.Fprintln(in.stdout, "all is well")
+		default:
+			fmt.Fprintln(in.stdout, "mail is taken and kept")
+		}
 		return nil
 	}
 }

@@ -48,10 +48,18 @@ func listQueue(in *invocation, f *flag.FlagSet) action {
 		}
 		var rows [][]string
 		for _, s := range list {
-			rows = append(rows, []string{s.ID, sender(s.From), recipients(s), megabytes(s.Size), age(s.Age), next(s.Next, s.Waiting, s.Held), s.Why})
+			rows = append(rows, []string{s.ID, sender(s.From), recipients(s), megabytes(s.Size), age(s.Age), next(s.Next, s.Waiting, s.Held), why(s)})
 		}
 		return in.table("ID FROM TO SIZE AGE NEXT WHY", rows)
 	}
+}
+
+// why says what a message waits for: who holds it, or what went wrong.
+func why(s queue.Summary) string {
+	if s.Hold != "" && s.Held == s.Waiting {
+		return s.Hold
+	}
+	return s.Why
 }
 
 func sender(p mail.Path) string {

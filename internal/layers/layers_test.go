@@ -52,7 +52,7 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan dsn sign",
+	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan clock sign",
 }
 
 // A rule names a module or a package of the standard library, and the only
