@@ -28,13 +28,12 @@ type stranger struct {
 
 // came is a message as it came.
 type came struct {
-	from  string
-	to    []string
-	text  string
-	tls   bool
-	at    time.Time
-	n     int // of the session
-	reply string
+	from string
+	to   []string
+	text string
+	bare bool // a CR or LF stood alone in it
+	tls  bool
+	n    int // of the session
 }
 
 // manners are how a stranger behaves.
@@ -42,6 +41,7 @@ type manners struct {
 	cert   *tls.Certificate // offers STARTTLS
 	utf8   bool             // offers SMTPUTF8
 	only7  bool             // offers nothing at all
+	size   int              // the largest message that it takes, if not 0
 	answer func(session int, verb, line string) string
 }
 
@@ -229,6 +229,9 @@ func (k *talk) command(line string) bool {
 
 func (k *talk) features() string {
 	list := []string{"stranger.test", "PIPELINING", "8BITMIME", "SIZE 50000000", "ENHANCEDSTATUSCODES"}
+	if k.m.size > 0 {
+		list[3] = "SIZE " + itoa(k.m.size)
+	}
 	if k.m.only7 {
 		return "250 stranger.test"
 	}
@@ -256,10 +259,14 @@ func (k *talk) data(line string) bool {
 		return k.last != cut
 	}
 	var text strings.Builder
+	bare := false
 	for {
 		line, err := k.r.ReadString('\n')
 		if err != nil {
 			return false
+		}
+		if body, ok := strings.CutSuffix(line, "\r\n"); !ok || strings.Contains(body, "\r") {
+			bare = true
 		}
 		if line == ".\r\n" {
 			break
@@ -267,7 +274,7 @@ func (k *talk) data(line string) bool {
 		text.WriteString(strings.TrimPrefix(line, "."))
 	}
 	k.s.mu.Lock()
-	k.s.came = append(k.s.came, came{from: k.from, to: k.to, text: text.String(), tls: k.tls, at: time.Now(), n: k.n})
+	k.s.came = append(k.s.came, came{from: k.from, to: k.to, text: text.String(), bare: bare, tls: k.tls, n: k.n})
 	k.s.mu.Unlock()
 	return k.say(".", "", "250 2.0.0 taken")
 }
