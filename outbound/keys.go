@@ -65,6 +65,10 @@ func (r *Keyring) Make(domain string) (sign.Set, error) {
 	if set, err := r.Set(domain); !errors.Is(err, store.ErrNotFound) {
 		return set, err
 	}
+	return r.first(domain)
+}
+
+func (r *Keyring) first(domain string) (sign.Set, error) {
 	set, err := sign.NewSet(domain, time.Now())
 	if err != nil {
 		return set, err
@@ -72,8 +76,12 @@ func (r *Keyring) Make(domain string) (sign.Set, error) {
 	return set, r.put(set)
 }
 
-// Rotate makes new keys, to be published and used later.
+// Rotate makes new keys, to be published and used later. Those of a domain whose
+// old ones are lost are used at once.
 func (r *Keyring) Rotate(domain string) (sign.Set, error) {
+	if _, err := r.Set(domain); errors.Is(err, store.ErrCorrupt) {
+		return r.first(domain)
+	}
 	return r.change(domain, func(s sign.Set) (sign.Set, error) { return s.Rotate(time.Now()) })
 }
 
@@ -83,7 +91,7 @@ func (r *Keyring) Activate(domain string) (sign.Set, error) {
 }
 
 func (r *Keyring) change(domain string, fn func(sign.Set) (sign.Set, error)) (sign.Set, error) {
-	set, err := r.Set(domain)
+	set, err := r.Make(domain) // which there are as soon as the domain is known
 	if err != nil {
 		return set, err
 	}
@@ -138,15 +146,16 @@ func (r *Keyring) Complete(ctx context.Context, trusted bool) error {
 }
 
 // Secret returns a secret of the house's own, which is made when it is first
-// asked for: 32 bytes that nobody outside knows.
+// asked for: 32 bytes that nobody outside knows. One that is damaged, or whose
+// key is lost, is made anew.
 func Secret(s *store.Store, name string) (secret []byte, err error) {
 	path := "secret/" + name
 	sealed, err := s.State(path)
 	if err == nil {
-		return s.OpenSecret(path, sealed)
+		secret, err = s.OpenSecret(path, sealed)
 	}
-	if !errors.Is(err, store.ErrNotFound) {
-		return nil, err
+	if err == nil || !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+		return secret, err
 	}
 	secret = random(32)
 	if sealed, err = s.SealSecret(path, secret); err != nil {

@@ -54,35 +54,33 @@ func Open(s *store.Store) (*Book, error) {
 	return b, b.load()
 }
 
-// load reads everything anew: it is little, and changes once a month.
+// load reads everything anew: it is little, and changes once a month. A row that
+// is damaged closes the way that it was for: mail waits there, and the house
+// goes on.
 func (b *Book) load() error {
 	r := relay.Routes{ByDomain: map[string]relay.Route{}, BySender: map[mail.Path]string{}, Smarthosts: map[string]relay.Smarthost{}}
-	var errs []error
-	note := func(path string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", path, err))
-		}
-	}
-	err := b.s.States(routePath, func(path string, v []byte) bool {
+	err := errors.Join(b.s.States(routePath, func(path string, v []byte) bool {
 		var route relay.Route
-		note(path, json.Unmarshal(v, &route))
+		if json.Unmarshal(v, &route) != nil {
+			route = relay.Route{Way: relay.Off}
+		}
 		if domain := strings.TrimPrefix(path, routePath); domain == "" {
 			r.Default = route
 		} else {
 			r.ByDomain[domain] = route
 		}
 		return true
-	})
-	errs = append(errs, err, b.s.States(senderPath, func(path string, v []byte) bool {
-		r.BySender[mail.Path(strings.TrimPrefix(path, senderPath))] = string(v)
+	}), b.s.States(senderPath, func(path string, v []byte) bool {
+		r.BySender[mail.Path(strings.TrimPrefix(path, senderPath))] = string(v) // "" is no smarthost
 		return true
 	}), b.s.States(smarthostPath, func(path string, v []byte) bool {
 		var h Smarthost
-		note(path, json.Unmarshal(v, &h))
-		r.Smarthosts[h.Name] = b.toRelay(h, b.password(h.Name))
+		if json.Unmarshal(v, &h) == nil {
+			r.Smarthosts[h.Name] = b.toRelay(h, b.password(h.Name))
+		}
 		return true
 	}))
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("reading how mail leaves: %w", err)
 	}
 	b.mu.Lock()

@@ -107,6 +107,9 @@ func TestKeyring(t *testing.T) {
 	if _, err := r.Make("outside.test"); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := r.Rotate("outside.test"); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
 	must(t, r.Complete(t.Context(), true))
 	first, err := r.Set("example.test")
 	must(t, err)
@@ -135,6 +138,51 @@ func TestSecret(t *testing.T) {
 	must(t, err)
 	if !bytes.Equal(a, b) || bytes.Equal(a, c) || len(a) != 32 {
 		t.Errorf("%x %x %x", a, b, c)
+	}
+}
+
+// TestLostKey opens a house whose secrets.key is gone: it goes on, with a new
+// secret, and can have new keys.
+func TestLostKey(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{Reserve: 1 << 20})
+	must(t, err)
+	must(t, s.AddDomain("example.test"))
+	old, err := Secret(s, "srs")
+	must(t, err)
+	_, err = NewKeyring(s).Make("example.test")
+	must(t, err)
+	must(t, s.Close())
+	must(t, os.Remove(filepath.Join(dir, "secrets.key")))
+
+	s = storetest.Open(t, dir, nil)
+	for range 2 {
+		secret, err := Secret(s, "srs")
+		if err != nil || len(secret) != 32 || bytes.Equal(secret, old) {
+			t.Fatalf("%x, %v", secret, err)
+		}
+	}
+	r := NewKeyring(s)
+	if _, err := r.Make("example.test"); !errors.Is(err, store.ErrCorrupt) { // the key may come back
+		t.Errorf("got %v", err)
+	}
+	set, err := r.Rotate("example.test")
+	must(t, err)
+	if keys, err := NewKeyring(s).Get("example.test"); err != nil || len(keys) != 2 || keys[0].State != sign.Active || keys[0].Selector != set.Keys[0].Selector {
+		t.Errorf("keys %v, %v", keys, err)
+	}
+}
+
+// TestDamagedRoutes has rows that cannot be read: their mail waits.
+func TestDamagedRoutes(t *testing.T) {
+	s := storetest.Open(t, t.TempDir(), nil)
+	for path, v := range map[string]string{"route/": `{"Way":"direct"}`, "route/a.test": "{", "smarthost/isp": "{"} {
+		must(t, s.PutState(path, []byte(v)))
+	}
+	b, err := Open(s)
+	must(t, err)
+	if b.Way("x@example.test", "b@b.test") != nil || b.Way("x@example.test", "a@a.test") == nil {
+		t.Errorf("routes %+v", b.Routes())
 	}
 }
 

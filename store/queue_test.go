@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"homemail/mail"
 )
 
@@ -367,6 +369,26 @@ func TestState(t *testing.T) {
 }
 
 // TestPlaceKnowsSender: what somebody of ours wrote may have a way of its own.
+// TestStateDamage damages one row: the others are there all the same.
+func TestStateDamage(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for _, path := range []string{"r/a", "r/b", "r/c"} {
+		if err := s.PutState(path, []byte(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.disk.db.Update(func(txn *badger.Txn) error { return txn.Set(stateKey("r/b"), []byte("damaged")) }); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	if err := s.States("r/", func(path string, v []byte) bool { got += fmt.Sprintf("%s=%s ", path, v); return true }); err != nil || got != "r/a=r/a r/b= r/c=r/c " {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := s.PutState("r/b", nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPlaceKnowsSender(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	queueTo(t, s, "a: b\r\n\r\n", "b@one.test")

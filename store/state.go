@@ -26,21 +26,15 @@ func (s *Store) State(path string) (v []byte, err error) {
 }
 
 // States gives fn what is kept under paths that start with a prefix, by path,
-// until it returns false. What it gets is its own.
+// until it returns false. What it gets is its own. A row that is damaged is
+// logged and comes as nil: it must not hide the others.
 func (s *Store) States(prefix string, fn func(path string, v []byte) bool) error {
-	type row struct {
-		path  string
-		value []byte
-	}
 	const batch = 256
-	from := stateKey(prefix)
-	for {
-		var rows []row
-		err := s.view(func(r reader) error {
-			return r.scan(stateKey(prefix), from, func(key, v []byte) (bool, error) {
-				rows = append(rows, row{string(key[1:]), append([]byte{}, v...)})
-				return len(rows) < batch, nil
-			})
+	for from := stateKey(prefix); from != nil; {
+		var rows []stateRow
+		err := s.view(func(r reader) (err error) {
+			rows, err = s.states(r, prefix, from, batch)
+			return err
 		})
 		if err != nil {
 			return err
@@ -50,11 +44,31 @@ func (s *Store) States(prefix string, fn func(path string, v []byte) bool) error
 				return nil
 			}
 		}
-		if len(rows) < batch {
-			return nil
+		from = nil
+		if len(rows) == batch {
+			from = append(stateKey(rows[batch-1].path), 0)
 		}
-		from = append(stateKey(rows[len(rows)-1].path), 0)
 	}
+	return nil
+}
+
+type stateRow struct {
+	path  string
+	value []byte
+}
+
+// states reads the next rows with a prefix, from a key on.
+func (s *Store) states(r reader, prefix string, from key, most int) (rows []stateRow, err error) {
+	err = r.keys(stateKey(prefix), from, func(key []byte) (bool, error) {
+		v, err := r.get(key)
+		if errors.Is(err, ErrCorrupt) {
+			s.log.Error("a row of state cannot be read", "path", string(key[1:]), "err", err)
+			v, err = nil, nil
+		}
+		rows = append(rows, stateRow{string(key[1:]), v})
+		return err == nil && len(rows) < most, err
+	})
+	return rows, err
 }
 
 // PutState keeps something at a path; nil removes it.
@@ -133,7 +147,8 @@ func (s *Store) OpenSecret(path string, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// secretsKey reads the key of all secrets, or makes it.
+// secretsKey reads the key of all secrets, or makes it. Should it be lost, what
+// it has sealed is ErrCorrupt from then on, and nothing else is lost.
 func (s *Store) secretsKey() ([]byte, error) {
 	s.secrets.Lock()
 	defer s.secrets.Unlock()

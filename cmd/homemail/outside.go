@@ -155,7 +155,7 @@ func openClock(s *store.Store) (*clock.Clock, error) {
 	switch {
 	case err == nil && len(v) == 8:
 		o.Saved = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
-	case err != nil && !errors.Is(err, store.ErrNotFound):
+	case err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt): // it is written anew soon
 		return nil, err
 	}
 	return clock.New(o), nil

@@ -8,6 +8,7 @@ import (
 	"homemail/mailauth"
 	"homemail/mailauth/arc"
 	"homemail/sign"
+	"homemail/store"
 )
 
 // stamps are what deliver puts on mail that leaves: our signature, or our seal.
@@ -19,13 +20,23 @@ type stamps struct {
 // sign begins to sign as a domain, if it has keys.
 func (s stamps) sign(domain string) (deliver.Signing, error) {
 	g, err := s.signer.Begin(domain)
-	if errors.Is(err, sign.ErrNoKey) {
+	if errors.Is(err, sign.ErrNoKey) || s.lost(domain, err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return signing{g, s.h, domain}, nil
+}
+
+// lost reports whether err says that the keys of a domain cannot be read any
+// more. To wait for them would be to wait for ever.
+func (s stamps) lost(domain string, err error) bool {
+	if !errors.Is(err, store.ErrCorrupt) {
+		return false
+	}
+	s.h.log.Error("the keys of a domain are lost: its mail leaves without a signature until it has new ones", "domain", domain, "err", err)
+	return true
 }
 
 // A signing that cannot be ended lets the message leave without a signature: an
@@ -51,7 +62,7 @@ func (g signing) Fields() ([]byte, error) {
 // key is used: few know the other.
 func (s stamps) seal(domain string) (deliver.Sealing, error) {
 	keys, err := s.h.keys.Get(domain)
-	if err != nil {
+	if err != nil && !s.lost(domain, err) {
 		return nil, err
 	}
 	for _, k := range keys {
