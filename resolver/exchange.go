@@ -99,7 +99,7 @@ func (r *Resolver) try(ctx context.Context, sv server, q question, edns bool) (r
 	case err != nil:
 		return reply{}, err
 	}
-	if sv.direct && !m.Authoritative && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
+	if q.direct && !m.Authoritative && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
 		return reply{name: q.name, err: temporary(textLame, q, sv.addr, false)}, nil
 	}
 	m.AuthenticatedData = m.AuthenticatedData && sv.trusted
@@ -112,7 +112,7 @@ func (r *Resolver) send(ctx context.Context, network string, sv server, q questi
 	ctx, cancel := context.WithTimeout(ctx, oneTry)
 	defer cancel()
 	query := newQuery(q, edns)
-	query.RecursionDesired = !sv.direct
+	query.RecursionDesired = !q.direct
 	wire, err := query.Pack()
 	if err != nil {
 		return nil, 0, err

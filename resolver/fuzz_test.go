@@ -12,7 +12,7 @@ import (
 // was asked for, stands under the name we say, and is bounded; nothing is secure
 // without AD, and nothing is both there and not.
 func FuzzAnswer(f *testing.F) {
-	q := question{"a.test.", dns.TypeTXT}
+	q := question{name: "a.test.", qtype: dns.TypeTXT}
 	query := newQuery(q, true)
 	query.Id = 1
 	wire := pack(query)

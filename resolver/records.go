@@ -48,7 +48,8 @@ func (r *Resolver) Ask(ctx context.Context, at netip.AddrPort, name, rtype strin
 	case <-ctx.Done():
 		return Answer[string]{}, temporary("too many questions at once", q, "", true)
 	}
-	sv := server{addr: at.String(), direct: true}
+	q.direct = true
+	sv := server{addr: at.String()}
 	var rep reply
 	var err error
 	for round := range 2 { // a datagram may be lost, and the second goes without EDNS

@@ -35,12 +35,9 @@ const (
 // A question is a name, absolute, lower case and in the library's
 // presentation format, and a type; the class is always IN.
 type question struct {
-	name  string
-	qtype uint16
-}
-
-func (q question) key(gen uint64) string {
-	return strconv.FormatUint(gen, 36) + " " + strconv.Itoa(int(q.qtype)) + " " + q.name
+	name   string
+	qtype  uint16
+	direct bool // of what the server holds itself: no recursion, and only with the AA bit
 }
 
 // newQuestion is false for a name that no message can hold. Names are taken for
@@ -62,7 +59,7 @@ func newQuestion(name string, qtype uint16) (question, bool) {
 		return question{}, false
 	}
 	name, _, err = dns.UnpackDomainName(wire[:n], 0)
-	return question{name, qtype}, err == nil
+	return question{name: name, qtype: qtype}, err == nil
 }
 
 // literal reads an address where a host may stand.

@@ -15,10 +15,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/singleflight"
 )
 
 // An Answer is what the DNS says about a name. With an error that says that
@@ -63,13 +63,15 @@ type Resolver struct {
 	log     *slog.Logger
 	servers *servers
 	cache   *cache
-	flights singleflight.Group
 	asking  chan struct{} // holds one for each question that is out
+
+	mu      sync.Mutex
+	flights map[trip]*flight
 }
 
 // New returns a Resolver. It opens nothing before it is asked something.
 func New(o Options) *Resolver {
-	r := &Resolver{dial: o.Dial, log: o.Log, asking: make(chan struct{}, maxAsking)}
+	r := &Resolver{dial: o.Dial, log: o.Log, asking: make(chan struct{}, maxAsking), flights: map[trip]*flight{}}
 	if r.dial == nil {
 		r.dial = (&net.Dialer{}).DialContext
 	}
@@ -215,20 +217,13 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) reply {
 	if ctx.Err() != nil {
 		return gone()
 	}
-	flight := r.flights.DoChan(q.key(gen), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), allTries)
-		defer cancel()
-		rep := r.exchange(ctx, q)
-		if q.name == "." {
-			rep.ttl = min(rep.ttl, validatesFor)
-		}
-		r.cache.put(q, rep, gen)
-		return rep, nil
-	})
+	t := trip{q, gen}
+	f := r.board(t)
 	select {
-	case res := <-flight:
-		return res.Val.(reply)
+	case <-f.done:
+		return f.reply
 	case <-ctx.Done():
+		r.leave(t, f)
 		return gone()
 	}
 }

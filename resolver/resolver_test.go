@@ -303,15 +303,15 @@ func TestFlush(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	c := newCache(10)
 	for i := range 100 {
-		c.put(question{fmt.Sprint(i), 1}, reply{ttl: time.Hour}, 0)
-		c.get(question{"0", 1})
+		c.put(question{name: fmt.Sprint(i), qtype: 1}, reply{ttl: time.Hour}, 0)
+		c.get(question{name: "0", qtype: 1})
 	}
-	if _, ok, _ := c.get(question{"0", 1}); !ok || len(c.byQ) != 10 || c.order.Len() != 10 {
+	if _, ok, _ := c.get(question{name: "0", qtype: 1}); !ok || len(c.byQ) != 10 || c.order.Len() != 10 {
 		t.Errorf("%d kept, the one in use %v", len(c.byQ), ok)
 	}
 	c = newCache(1 << 20)
 	for i := range 1000 {
-		c.put(question{fmt.Sprint(i), 1}, reply{ttl: time.Hour, size: 60000}, 0)
+		c.put(question{name: fmt.Sprint(i), qtype: 1}, reply{ttl: time.Hour, size: 60000}, 0)
 	}
 	if c.bytes > maxCacheBytes || len(c.byQ) > maxCacheBytes/60000 {
 		t.Errorf("%d bytes, %d kept", c.bytes, len(c.byQ))
@@ -321,8 +321,8 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("%d bytes after all is gone", c.bytes)
 	}
 	if c = newCache(-1); true {
-		c.put(question{"a", 1}, reply{ttl: time.Hour}, 0)
-		if _, ok, _ := c.get(question{"a", 1}); ok {
+		c.put(question{name: "a", qtype: 1}, reply{ttl: time.Hour}, 0)
+		if _, ok, _ := c.get(question{name: "a", qtype: 1}); ok {
 			t.Error("kept with no cache")
 		}
 	}

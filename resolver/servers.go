@@ -22,7 +22,6 @@ const (
 type server struct {
 	addr    string // with the port
 	trusted bool   // its AD bit is believed
-	direct  bool   // asked for what it holds itself: no recursion, and only with the AA bit
 }
 
 // servers knows whom to ask.
