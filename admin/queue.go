@@ -58,33 +58,44 @@ const allMail = "all"
 
 func (h *House) retryQueue(_ context.Context, q QueueID) (Count, error) {
 	if q.ID == allMail {
-		return count(h.Queue.RetryDomain(""))
+		n, err := h.Queue.RetryDomain("")
+		return Count{n}, err
 	}
-	return count(h.Queue.Retry(q.ID))
+	n, err := h.Queue.Retry(q.ID)
+	return some(n, err, "it is done, or held: homemail queue release lets it go on")
 }
 
 func (h *House) retryDomain(_ context.Context, q Domain) (Count, error) {
-	return count(h.Queue.RetryDomain(q.Domain))
+	p, err := mail.ParsePath("x@" + q.Domain)
+	if err != nil {
+		return Count{}, fmt.Errorf("%w: %q is not a domain", store.ErrInvalid, q.Domain)
+	}
+	n, err := h.Queue.RetryDomain(p.Domain())
+	return some(n, err, "nothing waits for "+p.Domain())
 }
 
 func (h *House) holdQueue(_ context.Context, q QueueID) (Count, error) {
 	if q.Reason == "" {
 		q.Reason = "held by the owner"
 	}
-	return count(h.Queue.Hold(q.ID, q.Reason))
+	n, err := h.Queue.Hold(q.ID, q.Reason)
+	return some(n, err, "it is done, or held already")
 }
 
 func (h *House) releaseQueue(_ context.Context, q QueueID) (Count, error) {
-	return count(h.Queue.Release(q.ID))
+	n, err := h.Queue.Release(q.ID)
+	return some(n, err, "it is not held")
 }
 
 func (h *House) removeQueue(_ context.Context, q QueueID) (Count, error) {
-	return count(h.Queue.Remove(q.ID, q.Tell))
+	n, err := h.Queue.Remove(q.ID, q.Tell)
+	return some(n, err, "it is done already")
 }
 
-func count(n int, err error) (Count, error) {
+// some is the answer of what was about n, and says why if that is nothing.
+func some(n int, err error, otherwise string) (Count, error) {
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%w: no such message waits", store.ErrNotFound)
+		err = fmt.Errorf("%w: %s", store.ErrInvalid, otherwise)
 	}
 	return Count{n}, err
 }

@@ -198,11 +198,17 @@ func TestOutsideMistakes(t *testing.T) {
 		{"no domain", []string{"route", "sender", "anna", "isp"}},
 		{"cannot be reached at port " + port, []string{"bridge", "password", "anna@there.test"}},
 		{"not found", []string{"bridge", "password", "bert@there.test"}},
+		{"without a smarthost", []string{"route", "set", "default", "direct", "isp"}},
+		{"nothing waits for there.test", []string{"queue", "retry", "@There.Test"}},
+		{"not found", []string{"queue", "release", "1"}},
 	} {
 		out, code := homemail(t, "geheim\n", append(c.args, "-data", dir)...)
 		if code != 1 || !strings.Contains(out, c.want) || strings.Contains(out, "Your message") {
 			t.Errorf("%v: exit %d\n%s", c.args, code, out)
 		}
+	}
+	if out := must(t, "queue", "retry", "all", "-data", dir); out != "trying 0\n" {
+		t.Error(out)
 	}
 	if out, code := homemail(t, "geheim\n", "bridge", "password", "anna@there.test", "-untried", "-data", dir); code != 0 {
 		t.Errorf("exit %d\n%s", code, out)

@@ -249,7 +249,7 @@ func setQuota(in *invocation, _ *flag.FlagSet) action {
 
 func setLanguage(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
-		return in.ask(ctx, "account.change", admin.Change{Address: mail.Path(args[0]), Language: &args[1]}, &admin.Account{})
+		return in.change(ctx, admin.Change{Address: mail.Path(args[0]), Language: &args[1]})
 	}
 }
 

@@ -47,6 +47,9 @@ func setRoute(in *invocation, f *flag.FlagSet) action {
 		if len(args) > 2 {
 			q.Smarthost = args[2]
 		}
+		if q.Smarthost != "" && (q.Way == relay.Direct || q.Way == relay.Off) {
+			return fmt.Errorf("%s goes without a smarthost; direct-then-smarthost takes one", args[1])
+		}
 		return in.ask(ctx, "route.set", q, &admin.Empty{})
 	}
 }
