@@ -216,6 +216,33 @@ func TestQuestionsAtOnceAreBounded(t *testing.T) {
 	})
 }
 
+// TestWhoLeavesAsksNoMore has a stranger who makes us ask a server that never
+// answers, and goes away: others are not kept waiting by that.
+func TestWhoLeavesAsksNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := asks(func(p string, q []byte) [][]byte {
+			if bytes.Contains(q, []byte("evil")) {
+				return nil
+			}
+			return says("a.test. 100 IN TXT x")(p, q)
+		})
+		for i := range 3 * maxAsking {
+			ctx, cancel := context.WithCancel(t.Context())
+			go r.TXT(ctx, fmt.Sprintf("k%d.evil.test", i))
+			synctest.Wait()
+			cancel()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := r.TXT(t.Context(), "a.test"); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		if len(r.flights) > 0 || len(r.asking) > 0 {
+			t.Errorf("%d flights, %d questions", len(r.flights), len(r.asking))
+		}
+	})
+}
+
 func TestForgedAnswersAreNotTaken(t *testing.T) {
 	forge := func(edit func(m *dns.Msg)) func(q []byte) []byte {
 		return func(q []byte) []byte {
