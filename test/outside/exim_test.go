@@ -1,6 +1,11 @@
 package outside
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,11 +33,13 @@ smtp_accept_queue_per_connection = 0
 queue_run_max = 2
 deliver_drop_privilege = true
 domainlist here = *.exim.test
+hostlist ours = 192.0.2.21
 acl_smtp_rcpt = rcpt
 acl_smtp_data = data
 
 begin acl
 rcpt:
+  accept  hosts = +ours
   deny    !domains = +here
           message = relay not permitted
   deny    local_parts = ^nobody
@@ -47,6 +54,11 @@ data:
   accept
 
 begin routers
+houses:
+  driver = manualroute
+  domains = !+here
+  route_data = ${lookup{$domain}lsearch{%[1]s/houses}}
+  transport = out
 mailboxes:
   driver = accept
   transport = box
@@ -61,6 +73,15 @@ box:
   envelope_to_add
   return_path_add
   delivery_date_add
+
+out:
+  driver = smtp
+  interface = 192.0.2.20
+  dkim_domain = author.exim.test
+  dkim_selector = exim
+  dkim_private_key = %[1]s/dkim.pem
+  tls_verify_certificates =
+  hosts_try_dane =
 
 begin retry
 * * F,1h,5s
@@ -82,10 +103,15 @@ var theExim = sync.OnceValues(func() (*mta, error) {
 			return nil, err
 		}
 	}
-	if err := os.Chown(filepath.Join(m.dir, "key.pem"), eximID, eximID); err != nil {
-		return nil, err
+	for _, key := range []string{"key.pem", "dkim.pem"} {
+		if err := os.Chown(filepath.Join(m.dir, key), eximID, eximID); err != nil {
+			return nil, err
+		}
 	}
 	conf := filepath.Join(m.dir, "exim.conf")
+	if err := os.WriteFile(filepath.Join(m.dir, "houses"), []byte(toHouses("h%02d.test: 198.51.100.1%02[1]d\n")), 0o644); err != nil {
+		return nil, err
+	}
 	if err := os.WriteFile(conf, fmt.Appendf(nil, eximConf, m.dir, theWorld.exim), 0o644); err != nil {
 		return nil, err
 	}
@@ -110,10 +136,20 @@ func exim(t *testing.T) *mta {
 		dir := filepath.Join(w.dir, "exim")
 		must(t, os.MkdirAll(dir, 0o755))
 		save(t, dir, w.ca.issue(t, "mx.exim.test"))
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		must(t, err)
+		public, err := x509.MarshalPKIXPublicKey(key.Public())
+		must(t, err)
+		block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
+		must(t, os.WriteFile(filepath.Join(dir, "dkim.pem"), pem.EncodeToMemory(block), 0o600))
 		w.names.say(t, zone{
-			"A mx.exim.test": {"192.0.2.20"},
-			"MX *.exim.test": {"10 mx.exim.test."},
-			"PTR 192.0.2.20": {"mx.exim.test."},
+			"TXT exim._domainkey.author.exim.test": {"v=DKIM1; p=" + base64.StdEncoding.EncodeToString(public)},
+			"TXT author.exim.test":                 {"v=spf1 mx -all"},
+			"MX author.exim.test":                  {"10 mx.exim.test."},
+			"TXT _dmarc.author.exim.test":          {"v=DMARC1; p=reject; adkim=s; aspf=s"},
+			"A mx.exim.test":                       {"192.0.2.20"},
+			"MX *.exim.test":                       {"10 mx.exim.test."},
+			"PTR 192.0.2.20":                       {"mx.exim.test."},
 		})
 	})
 	m, err := theExim()

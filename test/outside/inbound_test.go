@@ -147,6 +147,26 @@ func TestJudged(t *testing.T) {
 	t.Logf("with a broken DNS: %s", line(session, "* 4")+line(session, "stored as"))
 }
 
+// TestFromExim: a mail server that signs and says where it sends from is
+// believed on both counts, and what it relays for others on neither.
+func TestFromExim(t *testing.T) {
+	m := exim(t)
+	h := newHouse(t, plan{}, "swaks")
+	through := func(from, subject string) {
+		t.Helper()
+		out, err := exec.Command("swaks", "--server", m.address+":25", "--local-interface", "192.0.2.21", "-f", from, "-t", h.anna.Address,
+			"--h-From", from, "--h-Subject", canary+" "+subject).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	defer m.explain(t)
+	through("ann@author.exim.test", "signed by Exim")
+	contains(t, h.arrives(h.anna, "INBOX", "signed by Exim"), "dkim=pass", "header.d=author.exim.test", "spf=pass", "dmarc=pass", "iprev=pass", "with ESMTPS id")
+	through("ann@other.exim.test", "of somebody else")
+	contains(t, h.arrives(h.anna, "INBOX", "of somebody else"), "dkim=pass", "header.d=author.exim.test", "spf=none", "dmarc=none")
+}
+
 func line(text, word string) string {
 	for l := range strings.Lines(text) {
 		if strings.Contains(l, word) {

@@ -82,6 +82,36 @@ func TestSigned(t *testing.T) {
 	})
 }
 
+// TestRotated: new keys sign when they are taken into use, and what the old ones
+// signed stays good.
+func TestRotated(t *testing.T) {
+	p := postfix(t)
+	h := newHouse(t, plan{})
+	old := h.publishKeys()
+	var list []admin.DKIMKey
+	h.ask(&list, "dkim", "rotate", h.Domain)
+	z := zone{}
+	for _, k := range list {
+		z["TXT "+k.Name] = []string{k.Value}
+	}
+	h.w.names.say(t, z)
+	send := func(to string) string {
+		h.send(h.letter("signed", to), to)
+		got := p.arrives(t, to)
+		return got[strings.Index(got, "Received:"):]
+	}
+	before := send("before@rotated.postfix.test")
+	h.cli("dkim", "activate", h.Domain)
+	after := send("after@rotated.postfix.test")
+	verified(t, h, before)
+	verified(t, h, after)
+	for _, k := range old {
+		if !strings.Contains(before, "s="+k.Selector+";") || strings.Contains(after, "s="+k.Selector+";") {
+			t.Errorf("%s signs what it should not:\n%s\n%s", k.Selector, before, after)
+		}
+	}
+}
+
 // verified asks dkimpy about all signatures and OpenDKIM about the one that it
 // knows.
 func verified(t *testing.T, h *house, text string) {

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-smtp"
+
 	"homemail/mail"
 	"homemail/store"
 )
 
 // publish lets a domain have an MTA-STS policy, RFC 8461, on a web server of
 // its own.
-func publish(t *testing.T, address, domain, policy string) {
+func publish(t *testing.T, address, domain, policy string) net.Listener {
 	t.Helper()
 	w := live(t)
 	host := "mta-sts." + domain
@@ -30,6 +32,7 @@ func publish(t *testing.T, address, domain, policy string) {
 		rw.Header().Set("Content-Type", "text/plain")
 		fmt.Fprint(rw, strings.ReplaceAll(policy, "\n", "\r\n"))
 	}))
+	return l
 }
 
 const enforced = "version: STSv1\nmode: enforce\nmx: mx.%s\nmax_age: 604800\n"
@@ -83,6 +86,42 @@ func TestMTASTS(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestMTASTSRemembered: who can block the policy's web server and its DNS cannot
+// take a policy away that was seen before, also not by a crash of ours.
+func TestMTASTSRemembered(t *testing.T) {
+	w := live(t)
+	const domain, address = "remember.test", "192.0.2.88"
+	cert := w.ca.issue(t, "mx."+domain)
+	s := meet(t, address, domain, manners{cert: &cert})
+	web := publish(t, address, domain, fmt.Sprintf(enforced, domain))
+	h := newHouse(t, plan{})
+	to := "carl@" + domain
+	h.send(h.letter("first", to), to)
+	h.ends(to, store.Relayed)
+	h.crash()
+	web.Close()
+	w.names.say(t, zone{"TXT _mta-sts." + domain: nil, "A mta-sts." + domain: nil})
+	s.become(manners{})
+	to = "dora@" + domain
+	h.send(h.letter("second", to), to)
+	if r := h.waits(to, 1); r.Tries[0].Cause != mail.CauseTLS || len(s.messages()) != 1 {
+		t.Errorf("%d messages, %+v", len(s.messages()), r.Tries)
+	}
+}
+
+// TestRequireTLS: a sender can demand what a domain does not, RFC 8689.
+func TestRequireTLS(t *testing.T) {
+	p := postfix(t)
+	h := newHouse(t, plan{})
+	to := "carl@demand.postfix.signed" // Postfix 3.7 does not offer REQUIRETLS
+	must(t, h.submit(h.anna, h.letter("demanding", to), posting{mail: smtp.MailOptions{RequireTLS: true}}, to))
+	h.ends(to, store.Failed)
+	h.arrives(h.anna, "INBOX", "multipart/report", "5.7.30")
+	if len(p.received(t, to)) > 0 {
+		t.Error("it was sent")
 	}
 }
 
