@@ -82,6 +82,7 @@ func New(o Options) *Checker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Resolver = newShare(o.Resolver)
 	return &Checker{o: o}
 }
 
