@@ -36,14 +36,12 @@ func collect(fields []rfc6376.Field) (sets []set, err error) {
 		}
 	}
 	for _, f := range fields {
-		name := f.Name()
-		if !strings.HasPrefix(name, "arc-") {
-			continue
+		if !f.Is(fieldResults) && !f.Is(fieldMessage) && !f.Is(fieldSeal) {
+			continue // most are, and it costs no memory to see that
 		}
-		i, tags, ok := instance(name, f)
+		name := f.Name()
+		i, tags := instance(name, f)
 		switch {
-		case !ok:
-			continue
 		case i == 0:
 			note(errInstance)
 			continue
@@ -85,20 +83,16 @@ func (s *set) field(name string) *rfc6376.Field {
 	return &s.seal
 }
 
-// instance reads i= of a field: 0 if it is not valid; ok is false if the field
-// is none of ARC's.
-func instance(name string, f rfc6376.Field) (i int, tags map[string]string, ok bool) {
-	switch name {
-	case fieldResults:
-		return leadingInstance(f.Value()), nil, true
-	case fieldMessage, fieldSeal:
-		tags, err := rfc6376.ParseTags(f.Value())
-		if err != nil {
-			return 0, nil, true
-		}
-		return parseInstance(tags["i"]), tags, true
+// instance reads i= of a field of ARC's: 0 if it is not valid.
+func instance(name string, f rfc6376.Field) (i int, tags map[string]string) {
+	if name == fieldResults {
+		return leadingInstance(f.Value()), nil
 	}
-	return 0, nil, false
+	tags, err := rfc6376.ParseTags(f.Value())
+	if err != nil {
+		return 0, nil
+	}
+	return parseInstance(tags["i"]), tags
 }
 
 // leadingInstance reads the start of an ARC-Authentication-Results, RFC 8617

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"hash"
 	"slices"
-	"strings"
 	"time"
 
 	"homemail/mail"
@@ -75,7 +74,7 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 		bad = permanent("the header has a line that is no field")
 	}
 	for _, f := range v.fields[:min(len(v.fields), maxFields)] {
-		if f.Name() != "dkim-signature" {
+		if !f.Is("dkim-signature") {
 			continue
 		}
 		if len(v.sigs) == maxSignatures {
@@ -99,10 +98,7 @@ func (v *Verifier) SetHeader(header []byte, whole bool) {
 // isNoField reports whether a line is no field. No signature covers it, and
 // there are readers that take it for more of the field before it: somebody may
 // have put it below From. Only the first may be one, from an mbox.
-func isNoField(f rfc6376.Field) bool {
-	name := f.Name()
-	return name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
-}
+func isNoField(f rfc6376.Field) bool { return !f.Named() }
 
 // prepare starts the lookup of the key and sees that the body is hashed.
 // Signatures with equal demands share a hash.

@@ -38,13 +38,30 @@ func fieldLength(h []byte) int {
 }
 
 // Name returns the name of a field in lower case, "" if it is no field.
-func (f Field) Name() string {
+func (f Field) Name() string { return strings.ToLower(string(f.name())) }
+
+// Is reports whether a field has a name, which is given in lower case.
+func (f Field) Is(name string) bool {
+	n := f.name()
+	return len(n) == len(name) && bytes.EqualFold(n, []byte(name))
+}
+
+// Named reports whether f is a field at all.
+func (f Field) Named() bool { return len(f.name()) > 0 }
+
+// name is the name as it stands there, empty if there is none.
+func (f Field) name() []byte {
 	name, _, ok := bytes.Cut(f, []byte{':'})
 	name = bytes.TrimRight(name, " \t")
-	if !ok || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return ""
+	if !ok {
+		return nil
 	}
-	return strings.ToLower(string(name))
+	for _, c := range name {
+		if c <= ' ' || c > '~' {
+			return nil
+		}
+	}
+	return name
 }
 
 // Value returns what follows the colon, folded as it is, without the last

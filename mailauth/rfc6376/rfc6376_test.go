@@ -149,6 +149,28 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
+func TestIs(t *testing.T) {
+	for _, c := range []struct {
+		field Field
+		name  string
+		is    bool
+	}{
+		{Field("From: a\r\n"), "from", true},
+		{Field("FROM \t: a\r\n"), "from", true},
+		{Field("From: a\r\n"), "fro", false},
+		{Field("From: a\r\n"), "to", false},
+		{Field(" From: a\r\n"), "from", false},
+		{Field("From\r\n"), "from", false},
+		{Field("\xe2\x84\xaaey: a\r\n"), "key", false}, // U+212A folds to k
+		{Field(": a\r\n"), "", true},
+	} {
+		named := c.field.Named()
+		if got := c.field.Is(c.name); got != c.is || named != (c.field.Name() != "") || c.is != (c.field.Name() == c.name) {
+			t.Errorf("%q: Is(%q) %v, name %q, a field %v", c.field, c.name, got, c.field.Name(), named)
+		}
+	}
+}
+
 func TestSelect(t *testing.T) {
 	fields := Fields([]byte("A: 1\r\nB: 2\r\na: 3\r\nC: 4\r\n\r\n"))
 	var got []string
