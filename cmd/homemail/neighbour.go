@@ -57,7 +57,7 @@ func (n *neighbour) world() world {
 		names: mailtest.Zone{
 			"MX " + neighbourDomain:   {"10 mx." + neighbourDomain},
 			"A mx." + neighbourDomain: {"127.0.0.1"},
-		},
+		}.Cached(),
 		dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if to, err := netip.ParseAddrPort(addr); err != nil || !to.Addr().IsLoopback() {
 				return nil, fmt.Errorf("try does not go to %s: there is nothing outside", addr)

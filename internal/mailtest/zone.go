@@ -93,7 +93,19 @@ func (z Zone) LookupNetIP(ctx context.Context, network, host string) ([]netip.Ad
 	return z.resolver().LookupNetIP(ctx, network, host)
 }
 
-func (z Zone) resolver() *resolver.Resolver { return zoneResolver(z.answer) }
+func (z Zone) resolver() *resolver.Resolver { return zoneResolver(z.answer, -1) }
+
+// Cached is a resolver that keeps a zone's answers, as that of the program does,
+// and also that there is no such record.
+func (z Zone) Cached() *resolver.Resolver {
+	return zoneResolver(func(query *dns.Msg) *dns.Msg {
+		m := z.answer(query)
+		if m != nil && m.Rcode != dns.RcodeServerFailure && len(m.Answer) == 0 {
+			m.Ns = append(m.Ns, soa()) // tells for how long, RFC 2308 §5
+		}
+		return m
+	}, 0)
+}
 
 // Counted is a Zone that knows what it was asked.
 type Counted struct {
@@ -112,7 +124,7 @@ func NewCounted(z Zone) *Counted {
 		c.asked = append(c.asked, dns.TypeToString[q.Qtype]+" "+strings.TrimSuffix(q.Name, "."))
 		c.mu.Unlock()
 		return z.answer(query)
-	})
+	}, -1)
 	return c
 }
 
@@ -136,10 +148,10 @@ func (c *Counted) Lookups() int {
 }
 
 // zoneResolver is a resolver whose server is a function.
-func zoneResolver(answer func(*dns.Msg) *dns.Msg) *resolver.Resolver {
+func zoneResolver(answer func(*dns.Msg) *dns.Msg, cacheSize int) *resolver.Resolver {
 	return resolver.New(resolver.Options{
 		Server:    "127.0.0.1:53",
-		CacheSize: -1,
+		CacheSize: cacheSize,
 		Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
 			return &zoneConn{answer: answer, tcp: network == "tcp"}, nil
 		},
@@ -156,7 +168,7 @@ func (z Zone) answer(query *dns.Msg) *dns.Msg {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
 	if name == "" { // the question of Validates
 		m.AuthenticatedData = z.anySecure()
-		m.Answer = append(m.Answer, record(".", dns.TypeSOA, "a.test. b.test. 1 1 1 1 300"))
+		m.Answer = append(m.Answer, soa())
 		return m
 	}
 	for range 20 { // a loop of CNAMEs is for the resolver to find
@@ -230,6 +242,8 @@ func (z Zone) anySecure() bool {
 	}
 	return false
 }
+
+func soa() dns.RR { return record(".", dns.TypeSOA, "a.test. b.test. 1 1 1 1 300") }
 
 // record panics if a test's value is none: the test has to be put right.
 func record(name string, qtype uint16, value string) dns.RR {

@@ -145,6 +145,23 @@ func TestCounted(t *testing.T) {
 	}
 }
 
+// TestCached: a question is answered from the zone once, and a missing record
+// is remembered too. Failures are not.
+func TestCached(t *testing.T) {
+	z := testZone()
+	r := z.Cached()
+	ctx := t.Context()
+	for range 2 {
+		if mx, err := r.LookupMX(ctx, "example.test"); err != nil || mx[0].Host != "mx1.example.test." {
+			t.Fatal(mx, err)
+		}
+		if txt, err := r.LookupTXT(ctx, "new.test"); err == nil {
+			t.Fatal(txt)
+		}
+		z["MX example.test"], z["TXT new.test"] = []string{"10 other.test"}, []string{"news"}
+	}
+}
+
 func TestBadValuePanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
