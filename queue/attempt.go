@@ -98,7 +98,7 @@ func (q *Queue) work(ctx context.Context, j job, p parcel, ok bool) {
 // recipients that go to the same hop now. It returns false if nothing is to be
 // done; what was claimed is to be released in any case.
 func (q *Queue) gather(j job, place store.Place, others bool) (p parcel, ok bool) {
-	it, to, err := q.disk.Item(place.Item)
+	it, to, err := q.read(place.Item)
 	if err != nil {
 		q.unreadable(j.domain, place, err)
 		q.unclaim(ref{place.Item, place.N})
@@ -132,6 +132,15 @@ func (q *Queue) gather(j job, place store.Place, others bool) (p parcel, ok bool
 	return p, true
 }
 
+// read reads a message. A panic there must not keep what is claimed claimed.
+func (q *Queue) read(id mail.ItemID) (it *store.Item, to []*store.QueueRecipient, err error) {
+	err = guard(func() (err error) {
+		it, to, err = q.disk.Item(id)
+		return err
+	})
+	return it, to, err
+}
+
 // gatherOthers claims the others of the message that go along. What was read
 // before it was claimed may have been settled meanwhile, so it is read again.
 func (q *Queue) gatherOthers(p *parcel, to []*store.QueueRecipient, reach reach, now time.Time) error {
@@ -149,7 +158,7 @@ func (q *Queue) gatherOthers(p *parcel, to []*store.QueueRecipient, reach reach,
 	if len(mine) == 0 {
 		return nil
 	}
-	_, to, err := q.disk.Item(p.it.ID)
+	_, to, err := q.read(p.it.ID)
 	if err != nil {
 		to = nil
 	}
