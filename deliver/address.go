@@ -18,6 +18,7 @@ type reached struct {
 	id     mail.AccountID // 0 if it is outside
 	detail string         // of plus addressing: a mailbox to prefer
 	only   bool           // the account forwards all its mail and keeps none
+	more   bool           // it gets mail only because another account forwards
 
 	outside mail.Path
 	via     mail.Path      // the address of ours that leads there
@@ -78,6 +79,9 @@ func (a *Agent) withForwards(all []reached) ([]reached, error) {
 			if err != nil {
 				a.o.Log.Warn("an account forwards to an address that takes no mail", "account", who.address, "to", to, "err", err)
 				continue
+			}
+			for n := len(all); n < len(more); n++ {
+				more[n].more = true
 			}
 			all = more
 		}
