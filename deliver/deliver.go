@@ -24,6 +24,8 @@ type Options struct {
 	Separator string
 	// Outside is the way out of the house; the zero Outside has none.
 	Outside Outside
+	// Confirm tells a sender what is in mailboxes here; nil tells nobody.
+	Confirm func(Confirmation)
 }
 
 // An Agent delivers into a store. It is safe for concurrent use.

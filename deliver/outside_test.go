@@ -122,6 +122,40 @@ func TestSubmitOutside(t *testing.T) {
 	}
 }
 
+// TestConfirm: who asks is told, once, of recipients here; strangers are not.
+func TestConfirm(t *testing.T) {
+	h := newHouse(t)
+	h.openOutside()
+	h.alias("all@example.test", "otto@example.test", "c@elsewhere.test")
+	var told []string
+	h.o.Confirm = func(c Confirmation) {
+		for _, r := range c.To {
+			told = append(told, fmt.Sprintf("%s %t %t %s", r.Path, r.Expanded, c.By == h.anna.ID, c.Structure.Envelope.Subject))
+		}
+	}
+	success := []string{"FAILURE", "SUCCESS"}
+	h.must(h.submit(annasLetter, mail.Recipient{Path: "Otto@example.test", Notify: success},
+		mail.Recipient{Path: "anna@example.test"}, mail.Recipient{Path: "b@outside.test", Notify: success}))
+	if fmt.Sprint(told) != "[Otto@example.test false true x]" {
+		t.Errorf("told %v", told)
+	}
+	told = nil
+	h.must(h.submit(annasLetter, mail.Recipient{Path: "all@example.test", Notify: success}))
+	if fmt.Sprint(told) != "[all@example.test true true x]" {
+		t.Errorf("told %v", told)
+	}
+	told = nil
+	stranger := h.Begin("s@outside.test", 0)
+	defer stranger.Discard()
+	h.must(stranger.Rcpt("otto@example.test", 0))
+	io.WriteString(stranger, annasLetter)
+	_, err := stranger.Commit(mail.Envelope{From: "s@outside.test", To: []mail.Recipient{{Path: "otto@example.test", Notify: success}}}, mail.Trace{ID: "id7"})
+	h.must(err)
+	if told != nil {
+		t.Errorf("a stranger is told %v", told)
+	}
+}
+
 func TestForward(t *testing.T) {
 	h := newHouse(t)
 	h.openOutside()
@@ -205,6 +239,30 @@ func TestForwardToDisabled(t *testing.T) {
 	h.must(err)
 	if a, o, q := len(h.messages(h.anna, "INBOX")), len(h.messages(h.otto, "INBOX")), h.queue(); a != 1 || o != 0 || len(q) != 0 {
 		t.Errorf("anna has %d, otto %d, queued %+v", a, o, q)
+	}
+}
+
+// TestForwardToFull forwards to an account that has no room: who forwards keeps
+// the mail.
+func TestForwardToFull(t *testing.T) {
+	h := newHouse(t)
+	h.must(h.otto.Update(func(p *store.Profile) error { p.Quota = 1; return nil }))
+	for i, only := range []bool{false, true} {
+		h.must(h.anna.Update(func(p *store.Profile) error {
+			p.Forward, p.ForwardOnly = []mail.Path{"otto@example.test"}, only
+			return nil
+		}))
+		tx := h.Begin("s@outside.test", 0)
+		h.must(tx.Rcpt("anna@example.test", int64(len(letter))))
+		io.WriteString(tx, letter)
+		_, err := tx.Commit(mail.Envelope{From: "s@outside.test"}, mail.Trace{ID: "f"})
+		h.must(err)
+		if a, o := len(h.messages(h.anna, "INBOX")), len(h.messages(h.otto, "INBOX")); a != i+1 || o != 0 {
+			t.Errorf("only %v: anna has %d, otto %d", only, a, o)
+		}
+	}
+	if err := h.Begin("s@outside.test", 0).Rcpt("otto@example.test", 100); !errors.Is(err, mail.ErrMailboxFull) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func (t *Transaction) Rcpt(p mail.Path, size int64) error {
 	if found, err = t.a.withForwards(found); err != nil {
 		return err
 	}
-	before := len(t.targets)
+	before, full := len(t.targets), false
 	for _, r := range found {
 		if r.id == 0 {
 			continue
@@ -74,12 +74,20 @@ func (t *Transaction) Rcpt(p mail.Path, size int64) error {
 			continue
 		}
 		to, err := t.a.target(r, size)
+		if r.more && errors.Is(err, mail.ErrMailboxFull) { // no reason that who forwards gets none
+			t.a.o.Log.Warn("an account that mail is forwarded to is full", "account", to.who.address, "rcpt", p)
+			full = true
+			continue
+		}
 		if err != nil {
 			t.targets = t.targets[:before]
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		to.address, to.only = p, r.only
 		t.targets = append(t.targets, to)
+	}
+	for i := before; full && i < len(t.targets); i++ {
+		t.targets[i].only = false
 	}
 	for _, r := range found {
 		if r.id == 0 {
@@ -177,6 +185,7 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 		t.resend.sum = done.Hash
 	}
 	t.Discard()
+	t.confirm(e, tr.ID, s)
 	return tr.ID, nil
 }
 
