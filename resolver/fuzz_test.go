@@ -74,7 +74,8 @@ func FuzzUnescape(f *testing.F) {
 // FuzzQuestion: what is asked for is, label by label and but for case, the name
 // that was given; or nothing is asked.
 func FuzzQuestion(f *testing.F) {
-	for _, s := range []string{"a.test", "A.TEST.", ".", "", "a..b", `a\.b`, `a;"@$().b`, "é", strings.Repeat("a", 63) + ".b"} {
+	for _, s := range []string{"a.test", "A.TEST.", ".", "", "a..b", `a\.b`, `a;"@$().b`, "é", strings.Repeat("a", 63) + ".b",
+		strings.Repeat("a", 64) + ".b", strings.Repeat("a.", 126) + "b", strings.Repeat("a.", 126) + "bc", "_dmarc.a-1.test", "a.test..", ".a.test"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

@@ -52,14 +52,39 @@ func newQuestion(name string, qtype uint16) (question, bool) {
 	if name == "" {
 		return question{}, false
 	}
+	name = strings.ToLower(name)
+	if simple(name) {
+		return question{name: dns.Fqdn(name), qtype: qtype}, true
+	}
 	// There and back: checked, and with the library's escapes.
 	var wire [255]byte // RFC 1035 §2.3.4
-	n, err := dns.PackDomainName(dns.Fqdn(strings.ToLower(name)), wire[:], 0, nil, false)
+	n, err := dns.PackDomainName(dns.Fqdn(name), wire[:], 0, nil, false)
 	if err != nil {
 		return question{}, false
 	}
 	name, _, err = dns.UnpackDomainName(wire[:n], 0)
 	return question{name: name, qtype: qtype}, err == nil
+}
+
+// simple reports whether a name is as most are, and needs no closer look: it
+// has nothing to escape, and no more than a message can hold, RFC 1035 §2.3.4.
+func simple(name string) bool {
+	name = strings.TrimSuffix(name, ".")
+	label := 0
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+			label++
+		case c == '.' && label > 0:
+			label = 0
+		default:
+			return false
+		}
+		if label > 63 {
+			return false
+		}
+	}
+	return label > 0 && len(name) <= 253
 }
 
 // literal reads an address where a host may stand.
