@@ -13,12 +13,9 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 )
-
-func lockThread() { runtime.LockOSThread() }
 
 // An authority is the CA of the world. Homemail trusts it and no other.
 type authority struct {

@@ -1,9 +1,12 @@
 package outside
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+
+	"homemail/store"
 )
 
 // TestForward: mail that an account forwards leaves with a sender of ours and a
@@ -85,5 +88,28 @@ func TestForward(t *testing.T) {
 	// And nobody can send through a rewritten address that we have not made.
 	if session := h.swaks(author, "<>", "SRS0=AAAAAA=ABCD=author.test=ann@"+h.Domain); !strings.Contains(session, "* 550 5.1.1") {
 		t.Errorf("a forged address is taken:\n%s", session)
+	}
+}
+
+// TestSealed: what has lost the proof of its author on the way through a
+// forwarder is taken by those who trust the forwarder's seal, and by nobody else.
+func TestSealed(t *testing.T) {
+	const author = "192.0.2.147"
+	first := newHouse(t, plan{}, "swaks")
+	first.publishKeys()
+	trusting := newHouse(t, plan{another: true, inbound: fmt.Sprintf("trusted_forwarders = [%q]", first.Domain)})
+	wary := newHouse(t, plan{another: true})
+	first.w.names.say(t, zone{
+		"TXT sealed.test":        {"v=spf1 ip4:" + author + " -all"},
+		"TXT _dmarc.sealed.test": {"v=DMARC1; p=reject"},
+	})
+	first.cli("forward", first.bert.Address, trusting.anna.Address, wary.anna.Address)
+	session := first.swaksText(author, "ann@sealed.test", first.bert.Address, letter("ann@sealed.test", "only SPF", first.bert.Address))
+	contains(t, session, "250 2.0.0 OK")
+	contains(t, trusting.arrives(trusting.anna, "INBOX", "only SPF"), "dmarc=fail", "arc=pass", "dkim=none")
+	first.ends(wary.anna.Address, store.Failed)
+	contains(t, first.arrives(first.bert, "INBOX", "multipart/report"), wary.anna.Address, "DMARC p=reject")
+	if n := len(wary.mailbox(wary.anna, "INBOX")); n > 0 {
+		t.Error("it was taken on nobody's word")
 	}
 }

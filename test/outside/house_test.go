@@ -78,13 +78,14 @@ notice = "1h"
 `
 
 // maxHouses is how many there can be: the number is in an address.
-const maxHouses = 99
+const maxHouses = 95
 
 // A plan is what is special about a house.
 type plan struct {
 	queue   string   // settings in place of quick
 	inbound string   // settings
 	off     bool     // no way out
+	another bool     // the test has one already, and this one is a stranger to it
 	wrapper []string // a program that runs it
 }
 
@@ -93,14 +94,20 @@ type plan struct {
 func newHouse(t *testing.T, p plan, tools ...string) *house {
 	t.Helper()
 	w := live(t, tools...)
-	t.Parallel()
+	if !p.another {
+		t.Parallel()
+	}
 	w.mu.Lock()
 	w.count++
 	n := w.count
 	w.mu.Unlock()
 	h := &house{t: t, w: w, dir: t.TempDir(), Domain: fmt.Sprintf("h%02d.test", n), Address: fmt.Sprintf("198.51.100.1%02d", n), ports: 20000 + 10*n, wrapper: p.wrapper}
 	h.Host = "mail." + h.Domain
-	must(t, exec.Command("ip", "addr", "add", h.Address+"/32", "dev", "lo").Run())
+	if p.another { // a stranger to the first: not at an address of this computer
+		h.Address = fmt.Sprintf("192.0.2.%d", 160+n)
+	} else {
+		must(t, exec.Command("ip", "addr", "add", h.Address+"/32", "dev", "lo").Run())
+	}
 	w.names.say(t, zone{
 		"MX " + h.Domain:   {"10 " + h.Host + "."},
 		"A " + h.Host:      {h.Address},

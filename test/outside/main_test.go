@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -211,7 +212,7 @@ func (w *world) daemon(words []string) (log string, err error) {
 var starter = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go func() {
-		lockThread()
+		runtime.LockOSThread()
 		for job := range jobs {
 			job()
 		}
