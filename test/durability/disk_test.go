@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"homemail/internal/volatiledisk"
 )
@@ -105,7 +106,11 @@ func (m *machine) off() {
 		m.unmount()
 	}
 	if m.fuse != nil {
-		m.fuse.Close()
+		// The loop device goes when the last has closed it, and who looks for a
+		// free one opens them all.
+		for late := time.Now().Add(10 * time.Second); m.fuse.Close() != nil && time.Now().Before(late); {
+			time.Sleep(50 * time.Millisecond)
+		}
 		m.fuse = nil
 	}
 	if m.image != nil {

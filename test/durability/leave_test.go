@@ -75,7 +75,7 @@ type leaving struct {
 // once, and once more at most for each time that it was on its way at a kill.
 func TestKillLeaving(t *testing.T) {
 	needAll(t)
-	const cycles = 70
+	const cycles = 60
 	l := newLeaving(t)
 	for i := range cycles {
 		if err := l.cycle(i); err != nil {

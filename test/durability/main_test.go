@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,7 +29,34 @@ func TestMain(m *testing.M) {
 	if o := os.Getenv(tortureEnv); o != "" {
 		os.Exit(torture.Run(o, os.Stdin, os.Stdout, os.Stderr))
 	}
+	if os.Getenv("HOMEMAIL_TOOLS") == "1" && os.Geteuid() == 0 && os.Getenv(apartEnv) == "" {
+		os.Exit(apart())
+	}
 	os.Exit(m.Run())
+}
+
+// apartEnv says that this program has mounts of its own.
+const apartEnv = "HOMEMAIL_TORTURE_APART"
+
+// apart runs the tests where nobody else sees what they mount. Another test
+// that makes a namespace meanwhile would have a copy of our mounts in it, and
+// a disk that was unmounted would stay in use.
+func apart() int {
+	runtime.LockOSThread() // Pdeathsig goes by the thread
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	c := exec.Command(self, os.Args[1:]...)
+	c.Env = append(os.Environ(), apartEnv+"=1")
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := c.Run(); c.ProcessState == nil || !c.ProcessState.Exited() {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return c.ProcessState.ExitCode()
 }
 
 // openMax is how long a start may take. It is far above what is usual: the
