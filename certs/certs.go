@@ -1,9 +1,11 @@
-// Package certs has the certificate that every door shows: the owner's PEM
-// files, or one that it makes and signs itself at the first start. It listens
-// on nothing and asks nobody for a certificate.
+// Package certs has the certificates that every door shows: the owner's PEM
+// files, those that it gets from a CA by ACME (RFC 8555) and renews, and before
+// any of these one that it makes and signs itself at the first start. It listens
+// on nothing, and asks a CA for nothing before the owner has agreed.
 package certs
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,13 +25,19 @@ type Options struct {
 	Host      string // the name that a certificate of ours is made for
 	Cert, Key string // PEM files of the owner
 	Log       *slog.Logger
+
+	ACME  *ACME // nil to ask no CA
+	State State // where ACME's are kept
 }
 
-// A Source holds the certificate in force. It is safe for concurrent use.
+// A Source holds the certificates in force. It is safe for concurrent use.
 type Source struct {
-	files pair
-	log   *slog.Logger
-	now   atomic.Pointer[tls.Certificate]
+	files  pair
+	own    bool // the files are the owner's
+	log    *slog.Logger
+	shelf  atomic.Pointer[shelf]
+	change sync.Mutex // held while the shelf is replaced
+	keeper *keeper    // nil without ACME
 
 	mu     sync.Mutex // held while the files are looked at
 	looked time.Time
@@ -41,7 +49,7 @@ const lookEvery = 10 * time.Second // between looks at the owner's files
 // Open reads the certificate, after making one if there is none. A pair that
 // cannot be used is an error.
 func Open(o Options) (*Source, error) {
-	s := &Source{files: pair{o.Cert, o.Key, othersMayNot}, log: o.Log}
+	s := &Source{files: pair{o.Cert, o.Key, othersMayNot}, own: o.Cert != "", log: o.Log}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -60,8 +68,23 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.shelf.Store(&shelf{host: o.Host})
+	if o.ACME != nil {
+		if s.keeper, err = newKeeper(s, *o.ACME, o.State, s.log); err != nil {
+			return nil, err
+		}
+	}
 	s.use(c)
 	return s, nil
+}
+
+// Run gets and renews certificates until ctx ends.
+func (s *Source) Run(ctx context.Context) error {
+	if s.keeper == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return s.keeper.run(ctx)
 }
 
 // TLSConfig is what every door serves by; see RFC 9325 for the choices. The
@@ -84,13 +107,19 @@ func (s *Source) TLSConfig() *tls.Config {
 	}
 }
 
-// Leaf is the certificate in force, without its chain.
-func (s *Source) Leaf() *x509.Certificate { return s.now.Load().Leaf }
+// Leaf is the certificate that is shown to who asks for the host or for no name,
+// without its chain.
+func (s *Source) Leaf() *x509.Certificate {
+	t := s.shelf.Load()
+	return t.pick(t.host, time.Now()).Leaf
+}
 
-// Fingerprint is the SHA-256 of the certificate in force, in hex: what a mail
-// program shows when it asks whether to trust it.
-func (s *Source) Fingerprint() string {
-	sum := sha256.Sum256(s.Leaf().Raw)
+// Fingerprint is the SHA-256 of Leaf, in hex: what a mail program shows when it
+// asks whether to trust it.
+func (s *Source) Fingerprint() string { return fingerprint(s.Leaf()) }
+
+func fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -104,14 +133,14 @@ func (s *Source) Reload() error {
 
 // get answers a handshake. New files of the owner are taken up here, so that
 // nothing has to run beside the doors.
-func (s *Source) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (s *Source) get(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if s.mu.TryLock() { // else somebody is looking: the old one will do
 		if time.Since(s.looked) >= lookEvery {
 			_ = s.look() // is logged
 		}
 		s.mu.Unlock()
 	}
-	return s.now.Load(), nil
+	return s.shelf.Load().pick(asked(h), time.Now()), nil
 }
 
 func (s *Source) look() error {
@@ -131,11 +160,30 @@ func (s *Source) look() error {
 	return nil
 }
 
+// use puts the certificate of the files on the shelf.
 func (s *Source) use(c *tls.Certificate) {
-	s.now.Store(c)
-	s.log.Info("certificate in force", "file", s.files.cert, "names", c.Leaf.DNSNames,
-		"expires", c.Leaf.NotAfter, "sha256", s.Fingerprint())
-	if time.Now().After(c.Leaf.NotAfter) { // an expired one still keeps strangers from reading along
-		s.log.Warn("the certificate has expired; mail programs will complain until there is a new one", "file", s.files.cert)
+	s.replace(func(t *shelf) *shelf {
+		u := *t
+		if u.self = c; s.own {
+			u.own, u.self = c, nil
+		}
+		return &u
+	})
+	if s.own || s.Leaf() == c.Leaf {
+		s.announce(c.Leaf, "file", s.files.cert)
+	}
+}
+
+// replace swaps the shelf. A handshake sees the old one or the new one.
+func (s *Source) replace(fn func(*shelf) *shelf) {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.shelf.Store(fn(s.shelf.Load()))
+}
+
+func (s *Source) announce(c *x509.Certificate, from ...any) {
+	s.log.Info("certificate in force", append(from, "names", c.DNSNames, "expires", c.NotAfter, "sha256", fingerprint(c))...)
+	if time.Now().After(c.NotAfter) { // an expired one still keeps strangers from reading along
+		s.log.Warn("the certificate has expired; mail programs will complain until there is a new one", "names", c.DNSNames)
 	}
 }
