@@ -106,7 +106,7 @@ func TestJudged(t *testing.T) {
 	contains(t, h.arrives(h.anna, "INBOX", "from good.test"), "Authentication-Results: "+h.Host+";", "spf=pass", "dmarc=pass", "iprev=pass", "dkim=none")
 
 	for algorithm, domain := range map[string]string{"rsa": "signed1.test", "ed25519": "signed2.test"} {
-		address, text = from(domain)
+		_, text := from(domain)
 		signed := signedBy(t, h.w, algorithm, domain, text)
 		taken(h.swaksText(there, "bounces@elsewhere.test", h.anna.Address, signed))
 		contains(t, h.arrives(h.anna, "INBOX", "from "+domain), "dkim=pass", "header.d="+domain, "dmarc=pass")
