@@ -35,6 +35,8 @@ type disk interface {
 type notice struct {
 	account mail.AccountID
 	report  io.WriterTo
+	whole   mail.ItemID    // a message that is filed too, since nobody else has it; 0 if none is
+	keeper  mail.AccountID // for whom
 }
 
 // onDisk is the store as the queue needs it.
@@ -75,6 +77,24 @@ func (d onDisk) settle(list []*store.QueueRecipient, n *notice) error {
 		return err
 	}
 	b.Copies = []store.Delivery{{Account: n.account, Mailbox: inbox.ID, Notice: true}}
+	if n.whole != 0 {
+		if b.Refile, err = d.refiled(n); err != nil {
+			return err
+		}
+	}
 	_, err = d.Commit(sp, b)
 	return err
+}
+
+// refiled is the message of a notice for the INBOX of its keeper.
+func (d onDisk) refiled(n *notice) ([]store.Refiled, error) {
+	a, err := d.AccountByID(n.keeper)
+	if err != nil {
+		return nil, err
+	}
+	inbox, err := a.MailboxFor(mail.Inbox)
+	if err != nil {
+		return nil, err
+	}
+	return []store.Refiled{{Item: n.whole, Delivery: store.Delivery{Account: n.keeper, Mailbox: inbox.ID, Notice: true}}}, nil
 }

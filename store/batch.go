@@ -14,11 +14,19 @@ import (
 type Batch struct {
 	Copies []Delivery        // of the spooled message
 	Queue  []Outgoing        // the spooled message leaves the house
+	Refile []Refiled         // messages of the queue come into mailboxes
 	Settle []*QueueRecipient // recipients as they are from now on
 	State  map[string][]byte // paths and what is kept there; nil removes
 	// Unless names a path of state: if something is there already the whole
 	// batch fails with ErrExists. It makes doing a thing twice impossible.
 	Unless string
+}
+
+// A Refiled is a message of the queue that is put into a mailbox, as it would
+// have left: for whom nobody else has it.
+type Refiled struct {
+	Item mail.ItemID
+	Delivery
 }
 
 // Committed tells where the message of a Batch is.
@@ -120,6 +128,11 @@ func (t *tx) batchRows(b *Batch) error {
 			return errors.Join(err, fmt.Errorf("%s: %w", b.Unless, ErrExists))
 		}
 	}
+	for _, r := range b.Refile { // before what settles it lets the bytes go
+		if err := t.refile(r); err != nil {
+			return err
+		}
+	}
 	for _, r := range b.Settle {
 		if err := t.settle(r); err != nil {
 			return err
@@ -129,4 +142,14 @@ func (t *tx) batchRows(b *Batch) error {
 		t.putState(path, v)
 	}
 	return nil
+}
+
+func (t *tx) refile(r Refiled) error {
+	it, err := getItem(t, r.Item)
+	if err != nil {
+		return err
+	}
+	r.Prefix = it.Prefix
+	_, err = t.deliver(Message{Hash: [32]byte(it.Hash), Blob: it.Blob, BlobSize: it.BlobSize, structure: it.structure}, r.Delivery)
+	return err
 }
