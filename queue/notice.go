@@ -27,7 +27,7 @@ func (q *Queue) notice(it *store.Item, t telling, list []*store.QueueRecipient) 
 		return nil, nil
 	}
 	account, to := it.Account, it.Envelope.From
-	if to.IsNull() || account == 0 { // nobody gets a bounce of a bounce, RFC 5321 §6.1
+	if to.IsNull() && it.Origin == store.Submitted || account == 0 { // nobody gets a bounce of a bounce, RFC 5321 §6.1
 		q.log.Warn("a message can neither be sent nor returned", "id", it.Trace, "from", it.Envelope.From, "item", it.ID)
 		var ok bool
 		if account, ok = q.o.Postmaster(); !ok {
@@ -51,7 +51,30 @@ func (q *Queue) notice(it *store.Item, t telling, list []*store.QueueRecipient) 
 		q.log.Error("the sender cannot be told", "id", it.Trace, "err", err)
 		return nil, nil
 	}
-	return &notice{account, r}, nil
+	n := &notice{account: account, report: r}
+	if t == failure && it.Origin == store.Forwarded && list[0].State != store.Removed {
+		n.whole, n.keeper, err = q.onlyHere(it, account)
+	}
+	return n, err
+}
+
+// onlyHere returns a forwarded message and who is to have it, if it was not
+// filed in a mailbox when it came: the account that forwards keeps no copies, or
+// an alias led outside. What the far end has refused would be lost.
+func (q *Queue) onlyHere(it *store.Item, told mail.AccountID) (mail.ItemID, mail.AccountID, error) {
+	if it.Account == 0 {
+		return it.ID, told, nil
+	}
+	p, err := q.disk.profile(it.Account)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return it.ID, told, nil
+	case err != nil:
+		return 0, 0, err
+	case !p.ForwardOnly && bytes.Contains(it.Prefix, []byte("Delivered-To: "+p.Address.Wire()+"\r\n")):
+		return 0, 0, nil
+	}
+	return it.ID, it.Account, nil
 }
 
 // describe collects what a DSN says.
@@ -62,7 +85,7 @@ func (q *Queue) describe(it *store.Item, t telling, list []*store.QueueRecipient
 		EnvelopeID: it.Envelope.EnvelopeID, Arrived: it.Queued, Return: it.Envelope.Return, Size: it.Size(), EightBit: true, Now: now,
 	}
 	if it.Origin != store.Submitted {
-		r.EnvelopeID, r.Return = "", "HDRS" // were the stranger's to ask for; who forwards may have a copy
+		r.EnvelopeID, r.Return = "", "HDRS" // were the stranger's to ask for; who forwards has a copy, see onlyHere
 	}
 	if s, err := it.Structure(); err == nil {
 		size := min(int64(len(it.Prefix))+s.Root.BodyAt, maxHeader)

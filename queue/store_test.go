@@ -82,7 +82,7 @@ func TestNotices(t *testing.T) {
 	submitted := store.Outgoing{Origin: store.Submitted, Trace: "t1", Envelope: mail.Envelope{From: "anna@example.test", EnvelopeID: "env1"}}
 	bounce := submitted
 	bounce.Envelope.From = ""
-	forwarded := store.Outgoing{Origin: store.Forwarded, Trace: "t1", Envelope: mail.Envelope{From: "stranger@elsewhere.test"}}
+	forwarded := store.Outgoing{Origin: store.Forwarded, Trace: "t1", Prefix: []byte("Delivered-To: anna@example.test\r\n"), Envelope: mail.Envelope{From: "stranger@elsewhere.test"}}
 	no := reply(550, "no such person")
 	yes := mail.Outcome{Fate: mail.Relayed, Remote: "mx.test [192.0.2.1]:25"}
 	told := yes
@@ -128,6 +128,42 @@ func TestNotices(t *testing.T) {
 				if want == "" && len(list) != 0 || want != "" && (len(list) != 1 || !strings.Contains(list[0], want)) {
 					t.Errorf("%d notices, want %q: %s", len(list), want, list)
 				}
+			}
+		})
+	}
+}
+
+// TestForwardedIsNotLost has the far end refuse what an account forwarded and
+// kept no copy of, or what an alias led to: it is filed here, whole.
+func TestForwardedIsNotLost(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		only bool
+		via  string
+		want int // messages
+	}{
+		{"a copy is here", false, "anna@example.test", 1},
+		{"no copy was kept", true, "anna@example.test", 2},
+		{"an alias", false, "away@example.test", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, a := house(t)
+			if err := a.Update(func(p *store.Profile) error { p.ForwardOnly, p.Quota = tt.only, 1; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			body := letter + strings.Repeat("a long letter\r\n", 20_000) // longer than what a report returns
+			enqueue(t, s, store.Outgoing{Origin: store.Forwarded, Account: a.ID, Trace: "t1", Prefix: []byte("Delivered-To: " + tt.via + "\r\n"),
+				Envelope: mail.Envelope{From: "stranger@elsewhere.test", To: to("b@one.test")}}, body)
+			f := &fake{send: func(_ context.Context, _ string, h mail.Handover) []mail.Outcome { return all(h, reply(550, "spam")) }}
+			run(t, s, f, nil, tried(s))
+			whole, list := 0, inbox(t, a)
+			for _, m := range list {
+				if m == "Delivered-To: "+tt.via+"\r\n"+body {
+					whole++
+				}
+			}
+			if len(list) != tt.want || whole != tt.want-1 {
+				t.Errorf("%d messages, %d of them whole", len(list), whole)
 			}
 		})
 	}
