@@ -477,7 +477,11 @@ func (h *House) removeAlias(_ context.Context, q Address) (Empty, error) {
 }
 
 func (h *House) addDomain(_ context.Context, q Address) (Empty, error) {
-	return Empty{}, h.Store.AddDomain(string(q.Address))
+	if err := h.Store.AddDomain(string(q.Address)); err != nil {
+		return Empty{}, err
+	}
+	_, err := h.Keys.Make(mail.Path("x@" + q.Address).Domain()) // before the first message is to be signed
+	return Empty{}, err
 }
 
 func (h *House) listDomains(context.Context, Empty) ([]string, error) {

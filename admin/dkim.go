@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"homemail/sign"
+	"homemail/store"
 )
 
 // DKIMKey is a key's public half as an owner sees it: the TXT record that has
@@ -49,8 +51,21 @@ func (h *House) rotateKeys(_ context.Context, q Domain) ([]DKIMKey, error) {
 	return appendKeys([]DKIMKey{}, set)
 }
 
-func (h *House) activateKeys(_ context.Context, q Domain) ([]DKIMKey, error) {
-	set, err := h.Keys.Activate(q.Domain)
+// ActivateKeys is the request to sign with new keys.
+type ActivateKeys struct {
+	Domain string `json:"domain"`
+	Now    bool   `json:"now"` // although the DNS may not have them everywhere yet
+}
+
+func (h *House) activateKeys(_ context.Context, q ActivateKeys) ([]DKIMKey, error) {
+	set, err := h.Keys.Set(q.Domain)
+	if err != nil {
+		return nil, err
+	}
+	if !q.Now && !set.Settled(time.Now()) {
+		return nil, fmt.Errorf("%w: the new keys have not been there for two days, and who does not find them yet refuses mail signed with them; if the DNS has long had them, say -now", store.ErrInvalid)
+	}
+	set, err = h.Keys.Activate(q.Domain)
 	if err != nil {
 		return nil, err
 	}

@@ -83,11 +83,10 @@ func (h *House) setSender(_ context.Context, q SenderRoute) (Empty, error) {
 	return h.rerouted(h.Book.SetSender(q.Address, q.Smarthost))
 }
 
-// rerouted has all that waits tried anew after a change of the ways out: it may
-// have waited for just that.
+// rerouted has what waited for a way out tried after a change of the ways.
 func (h *House) rerouted(err error) (Empty, error) {
 	if err == nil {
-		_, err = h.Queue.RetryDomain("")
+		err = h.Queue.Rerouted()
 	}
 	return Empty{}, err
 }

@@ -245,6 +245,9 @@ func (t *Transaction) submitted(e mail.Envelope, tr mail.Trace) ([]store.Outgoin
 // forwarded is a message that came in for an address which leads outside.
 func (t *Transaction) forwarded(d departure, e mail.Envelope, tr mail.Trace) (o store.Outgoing, err error) {
 	o = store.Outgoing{Origin: store.Forwarded, Account: d.owner, Trace: tr.ID, Envelope: e}
+	if d.bounce {
+		o.Origin = store.Bounced
+	}
 	o.Envelope.To = nil
 	o.Envelope.Return = ""
 	if o.Account == 0 { // an alias is nobody's, and somebody has to hear of what fails

@@ -19,6 +19,8 @@ const keysPath = "dkim/" // + domain
 type Keyring struct {
 	s *store.Store
 
+	changing sync.Mutex // held from reading a set to writing it
+
 	mu   sync.Mutex
 	sets map[string]sign.Set // that were asked for
 }
@@ -59,6 +61,12 @@ func (r *Keyring) Set(domain string) (sign.Set, error) {
 
 // Make makes the first keys of a domain of ours that has none. ErrInvalid.
 func (r *Keyring) Make(domain string) (sign.Set, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	return r.make(domain)
+}
+
+func (r *Keyring) make(domain string) (sign.Set, error) {
 	if !r.s.IsLocal(domain) {
 		return sign.Set{}, fmt.Errorf("%w: %s is not a domain of this server", store.ErrInvalid, domain)
 	}
@@ -79,6 +87,8 @@ func (r *Keyring) first(domain string) (sign.Set, error) {
 // Rotate makes new keys, to be published and used later. Those of a domain whose
 // old ones are lost are used at once.
 func (r *Keyring) Rotate(domain string) (sign.Set, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	if _, err := r.Set(domain); errors.Is(err, store.ErrCorrupt) {
 		return r.first(domain)
 	}
@@ -87,11 +97,13 @@ func (r *Keyring) Rotate(domain string) (sign.Set, error) {
 
 // Activate signs with the new keys from now on.
 func (r *Keyring) Activate(domain string) (sign.Set, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	return r.change(domain, func(s sign.Set) (sign.Set, error) { return s.Activate(time.Now()) })
 }
 
 func (r *Keyring) change(domain string, fn func(sign.Set) (sign.Set, error)) (sign.Set, error) {
-	set, err := r.Make(domain) // which there are as soon as the domain is known
+	set, err := r.make(domain) // which there are as soon as the domain is known
 	if err != nil {
 		return set, err
 	}
@@ -132,17 +144,24 @@ func (r *Keyring) Complete(ctx context.Context, trusted bool) error {
 		if ctx.Err() != nil {
 			break
 		}
-		set, err := r.Make(d)
-		if err == nil && trusted {
-			if pruned := set.Prune(time.Now()); len(pruned.Keys) < len(set.Keys) {
-				err = r.put(pruned)
-			}
-		}
-		if err != nil {
+		if err := r.complete(d, trusted); err != nil {
 			errs = append(errs, fmt.Errorf("DKIM keys of %s: %w", d, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r *Keyring) complete(domain string, trusted bool) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	set, err := r.make(domain)
+	if err != nil || !trusted {
+		return err
+	}
+	if pruned := set.Prune(time.Now()); len(pruned.Keys) < len(set.Keys) {
+		return r.put(pruned)
+	}
+	return nil
 }
 
 // Secret returns a secret of the house's own, which is made when it is first

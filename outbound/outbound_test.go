@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"homemail/internal/storetest"
@@ -187,3 +188,22 @@ func TestDamagedRoutes(t *testing.T) {
 }
 
 var _ sign.Keys = (*Keyring)(nil)
+
+// TestKeyringMakesOnce: a domain that is asked about from two sides at once has
+// one set of keys.
+func TestKeyringMakesOnce(t *testing.T) {
+	s := storetest.Open(t, t.TempDir(), nil)
+	must(t, s.AddDomain("example.test"))
+	r := NewKeyring(s)
+	var sets [4]sign.Set
+	var wg sync.WaitGroup
+	for i := range sets {
+		wg.Go(func() { sets[i], _ = r.Make("example.test") })
+	}
+	wg.Wait()
+	for _, set := range sets {
+		if len(set.Keys) != 2 || !bytes.Equal(set.Keys[0].Private, sets[0].Keys[0].Private) {
+			t.Fatal("two sets of keys were made")
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (d onDisk) settle(list []*store.QueueRecipient, n *notice) error {
 	if _, err := n.report.WriteTo(sp); err != nil {
 		return err
 	}
-	b.Copies = []store.Delivery{{Account: n.account, Mailbox: inbox.ID, Notice: true}}
+	b.Copies = []store.Delivery{{Account: n.account, Mailbox: inbox.ID, Notice: true, Prefix: []byte("Return-Path: <>\r\n")}} // RFC 5321 §4.4
 	if n.whole != 0 {
 		if b.Refile, err = d.refiled(n); err != nil {
 			return err

@@ -61,7 +61,16 @@ func (q *Queue) Retry(id string) (int, error) {
 
 // RetryDomain has all mail to a domain tried now; "" is mail to all. It tells
 // how many domains that are.
-func (q *Queue) RetryDomain(domain string) (int, error) {
+func (q *Queue) RetryDomain(domain string) (int, error) { return q.again(domain, everything) }
+
+// Rerouted has what waits because its way was closed tried now: the ways out have
+// changed. What a server put off waits on.
+func (q *Queue) Rerouted() error {
+	_, err := q.again("", whatWaited)
+	return err
+}
+
+func (q *Queue) again(domain string, r reach) (int, error) {
 	heads, err := q.disk.QueueHeads()
 	if err != nil {
 		return 0, err
@@ -77,7 +86,7 @@ func (q *Queue) RetryDomain(domain string) (int, error) {
 		n++
 		q.plan.later(h.Domain, now, now)
 		d := q.plan.domains[h.Domain]
-		d.next = everything
+		d.next = max(d.next, r)
 		q.plan.pardon(d.hop)
 		q.plan.pardon(q.o.Transport.Hop("", h.Domain, 0))
 	}

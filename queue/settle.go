@@ -111,7 +111,9 @@ const untilSlack = 10 * time.Millisecond
 func (q *Queue) tell(it *store.Item, r *store.QueueRecipient, t telling) telling {
 	word := [...]string{success: "SUCCESS", delay: "DELAY", failure: "FAILURE"}[t]
 	switch {
-	case it.Envelope.From.IsNull(): // the postmaster hears of it
+	case it.Origin == store.Bounced: // a bounce of a stranger's that nobody takes: the log has it
+		return silence
+	case it.Envelope.From.IsNull(): // the postmaster or who forwards hears of it
 		if t == failure {
 			return failure
 		}

@@ -21,6 +21,7 @@ type Origin string
 const (
 	Submitted Origin = "submitted" // somebody of ours wrote it
 	Forwarded Origin = "forwarded" // it came in, and an address leads outside
+	Bounced   Origin = "bounced"   // what was forwarded came back, and goes to its sender
 )
 
 // An Outgoing is a message that is to be queued: the bytes of a Spool, or with

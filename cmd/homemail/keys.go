@@ -14,8 +14,7 @@ func keyCommands() []command {
 		{"dkim list", "[DOMAIN]", "show the keys that mail is signed with, as the records that the DNS needs", 0, 1, listKeys},
 		{"dkim rotate", "DOMAIN", "make new keys, to be published before they are used", 1, 1, changeKeys("dkim.rotate",
 			"Publish the new records. When the DNS has had them for two days: homemail dkim activate %s\n")},
-		{"dkim activate", "DOMAIN", "sign with the new keys from now on", 1, 1, changeKeys("dkim.activate",
-			"The old records of %s must stay for another eight days: mail signed with them may still be on its way.\n")},
+		{"dkim activate", "DOMAIN", "sign with the new keys from now on", 1, 1, activateKeys("The old records of %s must stay for another eight days: mail signed with them may still be on its way.\n")},
 	}
 }
 
@@ -38,6 +37,23 @@ func changeKeys(name, next string) func(*invocation, *flag.FlagSet) action {
 		return func(ctx context.Context, args []string) error {
 			var list []admin.DKIMKey
 			if err := in.ask(ctx, name, admin.Domain{Domain: args[0]}, &list); err != nil {
+				return err
+			}
+			if err := in.tellKeys(list); err != nil || in.global.json {
+				return err
+			}
+			fmt.Fprintf(in.stdout, next, args[0])
+			return nil
+		}
+	}
+}
+
+func activateKeys(next string) func(*invocation, *flag.FlagSet) action {
+	return func(in *invocation, f *flag.FlagSet) action {
+		now := f.Bool("now", false, "although they were made less than two days ago")
+		return func(ctx context.Context, args []string) error {
+			var list []admin.DKIMKey
+			if err := in.ask(ctx, "dkim.activate", admin.ActivateKeys{Domain: args[0], Now: *now}, &list); err != nil {
 				return err
 			}
 			if err := in.tellKeys(list); err != nil || in.global.json {

@@ -101,7 +101,7 @@ func TestRotated(t *testing.T) {
 		return got[strings.Index(got, "Received:"):]
 	}
 	before := send("before@rotated.postfix.test")
-	h.cli("dkim", "activate", h.Domain)
+	h.cli("dkim", "activate", "-now", h.Domain)
 	after := send("after@rotated.postfix.test")
 	verified(t, h, before)
 	verified(t, h, after)
