@@ -18,6 +18,8 @@ import (
 const (
 	lookTime = 8 * time.Second // one port: two lost SYNs, and a greeting that is a little slow
 	maxPage  = 4 << 10         // bytes of an HTTP reply that are read
+
+	maxStatus = 64 // of its first line that is shown
 )
 
 // A Dial connects, as net.Dialer.DialContext does.
@@ -86,8 +88,9 @@ func (s *Seen) page(conn net.Conn, to netip.AddrPort, token string) error {
 	b, err := io.ReadAll(io.LimitReader(conn, maxPage))
 	head, body, _ := strings.Cut(string(b), "\r\n\r\n")
 	status, _, _ := strings.Cut(head, "\r\n")
-	s.Line = printable(printable(status)[:min(len(printable(status)), 64)] + " " + body)
-	if s.Line != " " {
+	status = printable(status)
+	s.Line = strings.TrimSpace(printable(status[:min(len(status), maxStatus)] + " " + body))
+	if s.Line != "" {
 		err = nil // whatever came then, somebody answered
 	}
 	return err
