@@ -63,19 +63,18 @@ func (t *Transaction) rcptOutside(p mail.Path, err error) error {
 	return nil
 }
 
-// rcptBounce adds the sender that a rewritten reverse-path stands for, when
-// what we forwarded for him comes back. It reports whether p is such a path.
-func (t *Transaction) rcptBounce(p mail.Path) bool {
+// unwrapped returns the sender that a rewritten reverse-path stands for, when
+// what we forwarded for him comes back; "" if p is no such path.
+func (t *Transaction) unwrapped(p mail.Path) mail.Path {
 	reverse := t.a.o.Outside.Reverse
 	if t.by != 0 || !t.from.IsNull() || reverse == nil || !t.a.s.IsLocal(p.Domain()) {
-		return false
+		return ""
 	}
 	to, err := reverse(p)
-	if err != nil || to.IsNull() || t.a.s.IsLocal(to.Domain()) {
-		return false
+	if err != nil {
+		return ""
 	}
-	t.depart(departure{reached: reached{outside: to, via: p}, bounce: true})
-	return true
+	return to
 }
 
 func (t *Transaction) depart(d departure) {

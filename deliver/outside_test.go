@@ -304,6 +304,21 @@ func TestBounceOfForward(t *testing.T) {
 	}
 }
 
+// TestBounceToOurselves: what anna wrote was forwarded by another domain of ours.
+func TestBounceToOurselves(t *testing.T) {
+	h := newHouse(t)
+	h.openOutside()
+	tx := h.Begin("", 0)
+	defer tx.Discard()
+	h.must(tx.Rcpt("SRS=anna=example.test@all.test", 0))
+	io.WriteString(tx, letter)
+	_, err := tx.Commit(mail.Envelope{}, mail.Trace{ID: "b"})
+	h.must(err)
+	if n := len(h.messages(h.anna, "INBOX")); n != 1 || len(h.queue()) != 0 {
+		t.Errorf("anna has %d, %d are queued", n, len(h.queue()))
+	}
+}
+
 func TestStrangersNeverRelay(t *testing.T) {
 	h := newHouse(t)
 	h.openOutside()

@@ -52,8 +52,12 @@ func (a *Agent) Begin(from mail.Path, by mail.AccountID) *Transaction {
 // package mail: ErrUnknownRecipient, ErrNotLocal, ErrNoWayOut, ErrDisabled,
 // ErrMailboxFull.
 func (t *Transaction) Rcpt(p mail.Path, size int64) error {
-	if t.rcptBounce(p) { // before a catch-all has it
-		return nil
+	if to := t.unwrapped(p); to != "" { // before a catch-all has it
+		if !t.a.s.IsLocal(to.Domain()) {
+			t.depart(departure{reached: reached{outside: to, via: p}, bounce: true})
+			return nil
+		}
+		p = to // one of ours, whose mail another domain of ours forwarded
 	}
 	found, err := t.a.accounts(p)
 	switch {

@@ -78,6 +78,13 @@ type Attempt struct {
 // days of the usual schedule.
 const attemptsMax = 60
 
+// Of all but the newest attempts so many bytes of a server's words are kept: a
+// row is written at each try, and a server may say a lot.
+const (
+	attemptsWhole = 3
+	attemptText   = 200
+)
+
 // A RecipientState is where a recipient of the queue stands.
 type RecipientState string
 
@@ -212,6 +219,11 @@ func decodeRecipient(key, v []byte) (*QueueRecipient, error) {
 func (t *tx) putRecipient(r *QueueRecipient) error {
 	if n := len(r.Attempts) - attemptsMax; n > 0 {
 		r.Attempts = r.Attempts[n:]
+	}
+	for i := range len(r.Attempts) - attemptsWhole {
+		if t := &r.Attempts[i].Reply.Text; len(*t) > attemptText {
+			*t = strings.ToValidUTF8((*t)[:attemptText], "") + "..."
+		}
 	}
 	b, err := json.Marshal(r)
 	if err != nil {

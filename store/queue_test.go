@@ -397,3 +397,28 @@ func TestPlaceKnowsSender(t *testing.T) {
 		t.Errorf("%+v, %v", places, err)
 	}
 }
+
+// TestLongRepliesAreCut keeps a server that says a lot from filling rows.
+func TestLongRepliesAreCut(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	for range 10 {
+		_, to, err := s.Item(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to[0].Attempts = append(to[0].Attempts, Attempt{Outcome: mail.Outcome{Fate: mail.Temporary, Reply: mail.Reply{Code: 451, Text: strings.Repeat("<é", 600)}}})
+		if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, to, err := s.Item(id)
+	if err != nil || len(to[0].Attempts) != 10 {
+		t.Fatalf("%d attempts, %v", len(to[0].Attempts), err)
+	}
+	for i, a := range to[0].Attempts {
+		if n := len(a.Reply.Text); i < 7 && n > attemptText+3 || i >= 7 && n != 1800 {
+			t.Errorf("attempt %d has %d bytes", i, n)
+		}
+	}
+}
