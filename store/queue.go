@@ -363,7 +363,11 @@ func (s *Store) QueueHeads() (list []Head, err error) {
 				domain, place, err := decodePlace(key, v)
 				if err != nil {
 					s.log.Error("a place in the queue's schedule cannot be read", "err", err)
-					return true, nil // the domain's next one will do
+					rcpt, err := getPending(r, place.Item, place.N) // whose row has the domain too
+					if err != nil {
+						return true, nil // the domain's next one will do
+					}
+					domain = rcpt.Path.Domain()
 				}
 				list = append(list, Head{Domain: domain, Due: place.Due})
 				if h := parse(key).u64(); h < 1<<64-1 {
@@ -378,6 +382,16 @@ func (s *Store) QueueHeads() (list []Head, err error) {
 		return nil
 	})
 	return list, err
+}
+
+// getPending reads a recipient that is queued.
+func getPending(r reader, id mail.ItemID, n uint32) (*QueueRecipient, error) {
+	key := pendingKey(id, n)
+	v, err := r.get(key)
+	if err != nil {
+		return nil, err
+	}
+	return decodeRecipient(key, v)
 }
 
 // QueueDue returns the places of a domain that come after one, in their order

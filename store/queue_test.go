@@ -422,3 +422,29 @@ func TestLongRepliesAreCut(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedPlace damages the only place of a domain in the schedule: its mail
+// leaves nevertheless.
+func TestDamagedPlace(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	id := queueTo(t, s, "a: b\r\n\r\n", "b@one.test")
+	_, to, err := s.Item(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.update(toChange, func(tx *tx) error {
+		tx.own.set(dueKey(to[0]), []byte("damage"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heads, err := s.QueueHeads()
+	if err != nil || len(heads) != 1 || heads[0].Domain != "one.test" {
+		t.Fatalf("%v, %v", heads, err)
+	}
+	to[0].State, to[0].Ended = Relayed, time.Now()
+	if _, err := s.Commit(nil, Batch{Settle: to}); err != nil {
+		t.Fatal(err)
+	}
+}
