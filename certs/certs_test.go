@@ -35,7 +35,11 @@ func open(t testing.TB, o Options) *Source {
 // shake does a handshake and returns both ends' errors as one. It goes over
 // TCP: in a pipe without a buffer two alerts can wait for each other.
 func shake(s *Source, client *tls.Config) (tls.ConnectionState, error) {
-	l, err := tls.Listen("tcp", "127.0.0.1:0", s.TLSConfig())
+	return shakeWith(s.TLSConfig(), client)
+}
+
+func shakeWith(server, client *tls.Config) (tls.ConnectionState, error) {
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}

@@ -50,7 +50,7 @@ func (k *keeper) explainProblem(p acme.Problem, name, way string) string {
 	switch what := kind(p); {
 	case what == "caa":
 		return fmt.Sprintf("A CAA record of the domain forbids %s to give a certificate for %s: name this CA in it, or take it away.", k.caName(), name)
-	case (what == "connection" || what == "tls") && port != "":
+	case port != "" && (what == "connection" || what == "tls" || strings.Contains(strings.ToLower(p.Detail), "failed to connect")):
 		return fmt.Sprintf("The CA could not connect to port %s of %s: open it on the router, and see whether the A and AAAA records are the address of this house.", port, name)
 	case what == "dns", what == "connection":
 		return sentence("the CA found nothing usable in the DNS for " + name + ", so see to its A and AAAA records and the domain's name servers" + said)
