@@ -2,12 +2,13 @@
 # make test   everything that has to hold, as .ci/run does it
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  Go's benchmarks
+# make figures  how mail leaves, beside Postfix and beside dead domains; needs root
 # make lint   gofmt, vet and staticcheck
 
 FUZZTIME    ?= 20s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
-.PHONY: run test fuzz bench lint
+.PHONY: run test fuzz bench figures lint
 
 run:
 	go run ./cmd/homemail try
@@ -26,6 +27,10 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+figures:
+	.ci/tools
+	HOMEMAIL_TOOLS=1 go test -run '^$$' -bench . -benchtime 3x -timeout 1h ./test/bench
 
 lint:
 	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }
