@@ -43,7 +43,7 @@ const (
 // unsigned.
 var (
 	ErrNoKey      = errors.New("domain has no key to sign with")
-	ErrNotAligned = errors.New("From is not of the signing domain")
+	ErrNotAligned = errors.New("author is not of the signing domain")
 	ErrTooMany    = errors.New("too many fields to sign")
 	ErrHeader     = rfc6376.ErrHeader // longer than 256 KiB
 )

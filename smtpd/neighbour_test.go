@@ -121,7 +121,7 @@ func TestRelayForNeighbours(t *testing.T) {
 		if len(dir.messages) > 0 {
 			t.Errorf("%s: stored %+v", remote, dir.messages[0])
 		}
-		s, dir, _ = neighbourhood(Submission)
+		s, _, _ = neighbourhood(Submission)
 		wantReplies(t, remote, playFrom(s, remote, toOutside), "250", "530", "502", "502")
 	}
 }
