@@ -144,7 +144,7 @@ func (r *run) one(ctx context.Context, rec Record, plan []Record) Result {
 	for i, sv := range z.servers {
 		wg.Go(func() {
 			ask := func(name, rtype string) (resolver.Answer[string], error) { return r.ask(ctx, sv, name, rtype) }
-			verdicts[i], res.Servers[i] = r.view(ctx, sv.name, rec, plan, ask)
+			verdicts[i], res.Servers[i] = r.view(ctx, sv.name, z.name, rec, plan, ask)
 		})
 	}
 	wg.Wait()
@@ -152,7 +152,7 @@ func (r *run) one(ctx context.Context, rec Record, plan []Record) Result {
 		res.take(verdicts[worst])
 		res.spread()
 		if res.State == Correct {
-			_, res.Public = r.public(ctx, rec, plan)
+			_, res.Public = r.public(ctx, z.name, rec, plan)
 		}
 	} else {
 		r.onlyPublic(ctx, &res, plan, z.err)
@@ -161,6 +161,7 @@ func (r *run) one(ctx context.Context, rec Record, plan []Record) Result {
 		r.count(ctx, &res)
 	}
 	res.ByHand = res.ByHand || res.State == Differs && rec.Kind == KindHost && !rec.Ours
+	res.proxied()
 	return res
 }
 
@@ -207,18 +208,33 @@ func (res *Result) spread() {
 }
 
 // view asks one server and judges what it says.
-func (r *run) view(ctx context.Context, server string, rec Record, plan []Record, ask asker) (verdict, View) {
+func (r *run) view(ctx context.Context, server, zone string, rec Record, plan []Record, ask asker) (verdict, View) {
 	s, err := r.look(ctx, rec, plan, ask)
 	if err != nil {
 		return verdict{state: CouldNotAsk}, View{Server: server, State: CouldNotAsk, Err: err}
 	}
 	v := judge(rec, s)
+	if (v.state == Differs || v.state == Conflict) && rec.Name != zone && len(rec.Values) > 0 && r.byWildcard(ctx, rec, plan, s, ask) {
+		v = judge(rec, seen{})
+	}
 	return v, View{Server: server, State: v.state, Now: v.now}
 }
 
-func (r *run) public(ctx context.Context, rec Record, plan []Record) (verdicts []verdict, views []View) {
+// byWildcard reports whether what a server says of a name comes of a wildcard
+// (RFC 4592): whether it says the same of a name beside it that is not there.
+// A record of our own is in nobody's way then.
+func (r *run) byWildcard(ctx context.Context, rec Record, plan []Record, s seen, ask asker) bool {
+	_, parent, _ := strings.Cut(rec.Name, ".")
+	rec.Name = "homemail-no-such-name." + parent
+	other, err := r.look(ctx, rec, plan, ask)
+	return err == nil && other.alias == s.alias && slices.Equal(sorted(other.values), sorted(s.values)) && slices.Equal(sorted(other.addrs), sorted(s.addrs))
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+func (r *run) public(ctx context.Context, zone string, rec Record, plan []Record) (verdicts []verdict, views []View) {
 	for _, p := range r.c.o.Public {
-		v, view := r.view(ctx, p.Name, rec, plan, func(name, rtype string) (resolver.Answer[string], error) {
+		v, view := r.view(ctx, p.Name, zone, rec, plan, func(name, rtype string) (resolver.Answer[string], error) {
 			return p.DNS.Records(ctx, name, rtype)
 		})
 		if v.state != Correct {
@@ -233,7 +249,7 @@ func (r *run) public(ctx context.Context, rec Record, plan []Record) (verdicts [
 // remember what was.
 func (r *run) onlyPublic(ctx context.Context, res *Result, plan []Record, cause error) {
 	var verdicts []verdict
-	verdicts, res.Public = r.public(ctx, res.Record, plan)
+	verdicts, res.Public = r.public(ctx, res.Zone, res.Record, plan)
 	if worst := worstOf(verdicts); worst >= 0 {
 		res.take(verdicts[worst])
 		return
@@ -342,72 +358,4 @@ func (r *run) count(ctx context.Context, res *Result) {
 			"include されている " + list + " に SPF レコードがないため、全体が無効になっています。",
 		}
 	}
-}
-
-// Existing finds what a plan has to keep of what is there. With an error
-// nothing is known: to plan as if nothing were there could lose others' records.
-func (c *Comparer) Existing(ctx context.Context, domain string) (Existing, error) {
-	domain, err := toASCII(domain)
-	if err != nil {
-		return Existing{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, allTime)
-	defer cancel()
-	r := c.newRun()
-	var ex Existing
-	for _, want := range []struct {
-		name string
-		to   *[]string
-		like func(string) bool
-	}{
-		{domain, &ex.SPF, isSPF},
-		{"_dmarc." + domain, &ex.DMARC, func(t string) bool { return isTagged(t, "DMARC1") }},
-		{"_smtp._tls." + domain, &ex.TLSRPT, func(t string) bool { return isTagged(t, "TLSRPTv1") }},
-	} {
-		list, err := r.texts(ctx, want.name)
-		if err != nil {
-			return Existing{}, err
-		}
-		*want.to = only(list, want.like)
-	}
-	if len(ex.SPF) == 1 {
-		ex.SPFLookups = countSPF(ctx, c.o.DNS, ex.SPF[0]).Lookups
-	}
-	return ex, nil
-}
-
-// texts are those at a name, by the first of the zone's servers that answers.
-func (r *run) texts(ctx context.Context, name string) ([]string, error) {
-	z := r.zone(ctx, name)
-	if errors.Is(z.err, errNoZone) {
-		return nil, nil
-	}
-	for _, sv := range z.servers {
-		if a, err := r.ask(ctx, sv, name, "TXT"); err == nil || notFound(err) && a.Name == name {
-			return a.List, nil
-		}
-	}
-	a, err := r.c.o.DNS.Records(ctx, name, "TXT")
-	if notFound(err) {
-		err = nil
-	}
-	return a.List, err
-}
-
-// Signed reports whether DNSSEC is on for a name's zone: whether the zone above
-// vouches for its keys.
-func (c *Comparer) Signed(ctx context.Context, name string) (bool, error) {
-	name, err := toASCII(name)
-	if err != nil {
-		return false, err
-	}
-	z := c.newRun().zone(ctx, name)
-	if z.err != nil {
-		return false, z.err
-	}
-	a, err := c.o.DNS.Records(ctx, z.name, "DS")
-	if notFound(err) {
-		return false, nil
-	}
-	return len(a.List) > 0, err
 }

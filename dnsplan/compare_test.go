@@ -245,6 +245,84 @@ func TestAliases(t *testing.T) {
 	}
 }
 
+// Many zones answer for every name. A record of one's own goes before that.
+func TestWildcards(t *testing.T) {
+	in := basic()
+	for _, wild := range []string{"CNAME parking.example.", "A 198.51.100.80", "TXT \"v=DMARC1; p=reject\""} {
+		w := newWorld("")
+		for _, sv := range w.servers {
+			sv.wild = wild
+		}
+		for _, r := range w.compare(t, in) {
+			if r.Record.Name != "example.org" && r.State != NotSeen {
+				t.Errorf("%s: %+v", wild, r)
+			}
+		}
+	}
+	// What stands at the name itself is no wildcard's.
+	w := newWorld("mail.example.org. 300 IN A 198.51.100.81")
+	for _, sv := range w.servers {
+		sv.wild = "A 198.51.100.80"
+	}
+	if r := w.compare(t, in)[0]; r.State != Differs {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestProxyIsNamed(t *testing.T) {
+	in := basic()
+	zone := strings.ReplaceAll(printed(t, in), "203.0.113.25", "104.21.3.4")
+	r := of(t, newWorld(zone).compare(t, in), KindHost)
+	if r.State != Differs || !strings.Contains(r.Why.EN, "Cloudflare") || !strings.Contains(r.Why.JA, "Cloudflare") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A name that is an alias of a domain is not that domain's zone.
+func TestZoneCut(t *testing.T) {
+	w := newWorld("")
+	w.Resolver = mailtest.NewCounted(mailtest.Zone{
+		"CNAME a.example.org": {"example.com."}, "NS example.com": {"ns1.example.com."}, "NS example.org": {"ns1.example.net."}, "A ns1.example.net": {"198.51.100.1"},
+		"NS sub.example.org": {"ns1.example.net."}, "NS co.jp": {"a.dns.jp."}, "NS dedyn.io": {"ns1.desec.io."},
+	}).Resolver
+	r := NewComparer(Options{DNS: w}).newRun()
+	for name, want := range map[string]string{"a.example.org": "example.org", "x.y.sub.example.org": "sub.example.org", "nobody.co.jp": "", "_dmarc.nobody.co.jp": "", "me.dedyn.io": "dedyn.io", "nobody.example": ""} {
+		if z := r.zone(t.Context(), name); z.name != want || (want == "") != errors.Is(z.err, errNoZone) {
+			t.Errorf("%s: %+v", name, z)
+		}
+	}
+}
+
+func TestMayIssue(t *testing.T) {
+	w := newWorld("")
+	w.Resolver = mailtest.NewCounted(mailtest.Zone{
+		"CAA example.org": {`0 issue "other.example"`}, "CAA ours.example.org": {`0 issue "other.example"`, `0 issue "letsencrypt.org; accounturi=https://ca/1"`},
+		"CAA none.example": {`0 issue ";"`}, "CAA wild.example": {`0 issuewild "other.example"`, `0 iodef "mailto:a@wild.example"`}, "CAA broken.example": {"SERVFAIL"},
+	}).Resolver
+	c := NewComparer(Options{DNS: w})
+	for _, tt := range []struct {
+		host, account string
+		ok            bool
+		at            string
+	}{
+		{"mail.example.org", "", false, "example.org"}, {"mail.ours.example.org", "https://ca/1", true, "ours.example.org"}, {"ours.example.org", "https://ca/2", false, "ours.example.org"},
+		{"ours.example.org", "", true, "ours.example.org"}, {"none.example", "", false, "none.example"}, {"wild.example", "", true, "wild.example"}, {"nothing.example", "", true, ""},
+	} {
+		if ok, at, err := c.MayIssue(t.Context(), tt.host, CA{"letsencrypt.org", tt.account}); ok != tt.ok || at != tt.at || err != nil {
+			t.Errorf("%+v: %v, %s, %v", tt, ok, at, err)
+		}
+	}
+	if _, _, err := c.MayIssue(t.Context(), "mail.broken.example", CA{}); err == nil {
+		t.Error("no error")
+	}
+	in := basic()
+	in.CA, in.CAForbidden = CA{Domain: "letsencrypt.org"}, true
+	records, err := Plan(in)
+	if r := find(t, records, KindCAA); err != nil || r.Rank != Required || r.Values[0] != `0 issue "letsencrypt.org"` {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestSPFThatAsksTooMuch(t *testing.T) {
 	in := basic()
 	for _, tt := range []struct {

@@ -34,6 +34,26 @@ type DNSHost struct {
 	Texts    Form
 }
 
+// TypedName is a record's name as the host's page wants it; of the domain
+// itself, in the short form, "@", for which some pages want nothing at all.
+func (h DNSHost) TypedName(name string) string {
+	switch {
+	case h.Names == FullName || h.Zone == "":
+		return name
+	case name == h.Zone:
+		return "@"
+	}
+	return strings.TrimSuffix(name, "."+h.Zone)
+}
+
+// TypedValue is a record's value as the host's page wants it.
+func (h DNSHost) TypedValue(rtype, value string) string {
+	if rtype == "TXT" && h.Texts == Quoted {
+		return TXTStrings(value)
+	}
+	return value
+}
+
 // dnsHost is a row of the table of DNS hosts. A suffix stands for itself and for
 // names below it; one that ends in "-" starts a label: "awsdns-".
 type dnsHost struct {

@@ -76,6 +76,10 @@ type Input struct {
 	Ports   Ports
 	CA      CA
 
+	// CAForbidden says that CAA records keep the CA from making certificates for
+	// Host (see MayIssue): then ours is required.
+	CAForbidden bool
+
 	// TLSA are the SHA-256 digests of the public keys of our certificate, now
 	// and next. They are planned only where the zone is signed.
 	TLSA   [][]byte

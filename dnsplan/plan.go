@@ -253,10 +253,17 @@ func (p *plan) alias(label string, purpose Text) {
 // domain that is its own mail host it would stop the certificates of others'
 // web pages, so there it is not proposed.
 func (p *plan) caa() {
-	if p.in.CA.Domain == "" || p.in.CA.Account == "" || p.in.Host == p.in.Domain {
+	r := Record{Name: p.in.Host, Type: "CAA", Values: []string{caaValue(p.in.CA)}, Kind: KindCAA, Rank: Optional, Ours: true}
+	switch {
+	case p.in.CA.Domain == "":
+		return
+	case p.in.CAForbidden:
+		r.Rank = Required
+		r.Purpose = Text{"Your domain lets only others make certificates; this lets your box get its own.", "このドメインでは、ほかの認証局しか証明書を発行できません。これで、あなたの箱も証明書を取れるようになります。"}
+	case p.in.CA.Account == "" || p.in.Host == p.in.Domain:
 		return
 	}
-	p.add(Record{Name: p.in.Host, Type: "CAA", Values: []string{caaValue(p.in.CA)}, Kind: KindCAA, Rank: Optional, Ours: true})
+	p.add(r)
 }
 
 func caaValue(ca CA) string {

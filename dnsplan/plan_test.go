@@ -217,3 +217,16 @@ func TestHostByNameServers(t *testing.T) {
 		}
 	}
 }
+
+func TestTyped(t *testing.T) {
+	h := DNSHost{Zone: "example.org", Names: ShortName, Texts: Quoted}
+	full := DNSHost{Zone: "example.org", Names: FullName, Texts: OneString}
+	for _, tt := range [][2]string{
+		{h.TypedName("example.org"), "@"}, {h.TypedName("_dmarc.example.org"), "_dmarc"}, {full.TypedName("_dmarc.example.org"), "_dmarc.example.org"},
+		{h.TypedValue("TXT", `a"b`), `"a\"b"`}, {h.TypedValue("MX", "10 a"), "10 a"}, {full.TypedValue("TXT", "a b"), "a b"},
+	} {
+		if tt[0] != tt[1] {
+			t.Errorf("got %q, want %q", tt[0], tt[1])
+		}
+	}
+}

@@ -28,6 +28,7 @@ type world struct {
 // An authority is a server that a zone names. Its zone is what Zone prints.
 type authority struct {
 	zone string
+	wild string // type and data of what every name below example.org has that is not there
 	how  string // "silent", "garbage", "refuses", "lame", "truncates", "" for well
 }
 
@@ -119,6 +120,12 @@ func (sv authority) answer(query *dns.Msg, proto string) []byte {
 			exists = true
 		}
 		if strings.EqualFold(h.Name, q.Name) && (h.Rrtype == q.Qtype || h.Rrtype == dns.TypeCNAME) {
+			m.Answer = append(m.Answer, rr)
+		}
+	}
+	if !exists && sv.wild != "" && strings.HasSuffix(q.Name, ".example.org.") {
+		exists = true
+		if rr := parse(q.Name + " 300 IN " + sv.wild)[0]; rr.Header().Rrtype == q.Qtype || rr.Header().Rrtype == dns.TypeCNAME {
 			m.Answer = append(m.Answer, rr)
 		}
 	}

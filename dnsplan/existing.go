@@ -1,0 +1,114 @@
+package dnsplan
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Existing finds what a plan has to keep of what is there. With an error
+// nothing is known: to plan as if nothing were there could lose others' records.
+func (c *Comparer) Existing(ctx context.Context, domain string) (Existing, error) {
+	domain, err := toASCII(domain)
+	if err != nil {
+		return Existing{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, allTime)
+	defer cancel()
+	r := c.newRun()
+	var ex Existing
+	for _, want := range []struct {
+		name string
+		to   *[]string
+		like func(string) bool
+	}{
+		{domain, &ex.SPF, isSPF},
+		{"_dmarc." + domain, &ex.DMARC, func(t string) bool { return isTagged(t, "DMARC1") }},
+		{"_smtp._tls." + domain, &ex.TLSRPT, func(t string) bool { return isTagged(t, "TLSRPTv1") }},
+	} {
+		list, err := r.texts(ctx, want.name)
+		if err != nil {
+			return Existing{}, err
+		}
+		*want.to = only(list, want.like)
+	}
+	if len(ex.SPF) == 1 {
+		ex.SPFLookups = countSPF(ctx, c.o.DNS, ex.SPF[0]).Lookups
+	}
+	return ex, nil
+}
+
+// texts are those at a name, by the first of the zone's servers that answers.
+func (r *run) texts(ctx context.Context, name string) ([]string, error) {
+	z := r.zone(ctx, name)
+	if errors.Is(z.err, errNoZone) {
+		return nil, nil
+	}
+	for _, sv := range z.servers {
+		if a, err := r.ask(ctx, sv, name, "TXT"); err == nil || notFound(err) && a.Name == name {
+			return a.List, nil
+		}
+	}
+	a, err := r.c.o.DNS.Records(ctx, name, "TXT")
+	if notFound(err) {
+		err = nil
+	}
+	return a.List, err
+}
+
+// Signed reports whether DNSSEC is on for a name's zone: whether the zone above
+// vouches for its keys.
+func (c *Comparer) Signed(ctx context.Context, name string) (bool, error) {
+	name, err := toASCII(name)
+	if err != nil {
+		return false, err
+	}
+	z := c.newRun().zone(ctx, name)
+	if z.err != nil {
+		return false, z.err
+	}
+	a, err := c.o.DNS.Records(ctx, z.name, "DS")
+	if notFound(err) {
+		return false, nil
+	}
+	return len(a.List) > 0, err
+}
+
+// MayIssue reports whether the DNS lets a CA make certificates for a host: by
+// the CAA records of the host, or if it has none by those of the closest domain
+// above that has (RFC 8659 §3). at is where these stand, "" if there are none.
+func (c *Comparer) MayIssue(ctx context.Context, host string, ca CA) (ok bool, at string, err error) {
+	host, err = toASCII(host)
+	if err != nil {
+		return false, "", err
+	}
+	for at = host; strings.Contains(at, "."); _, at, _ = strings.Cut(at, ".") {
+		a, err := c.o.DNS.Records(ctx, at, "CAA")
+		if err != nil && !notFound(err) {
+			return false, at, err
+		}
+		if len(a.List) > 0 {
+			return permits(a.List, ca), at, nil
+		}
+	}
+	return true, "", nil
+}
+
+// permits reads the CAA records of one name, RFC 8659 §4.2: without an "issue"
+// all may.
+func permits(list []string, ca CA) bool {
+	restricted := false
+	for _, v := range list {
+		k := caaKey(v)
+		if k.tag != "issue" {
+			continue
+		}
+		restricted = true
+		account, bound := strings.CutPrefix(k.params, "accounturi=")
+		account, _, _ = strings.Cut(account, ";")
+		if k.domain == canonicalDomain(ca.Domain) && (!bound || ca.Account == "" || account == ca.Account) {
+			return true
+		}
+	}
+	return !restricted
+}

@@ -1,0 +1,215 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libdns/libdns"
+
+	"homemail/dnsplan"
+)
+
+// A Report says which steps were done and which were not.
+type Report struct {
+	Done    []Step
+	NotDone []Step
+
+	// Unclear are those that failed half way, or whose end could not be seen.
+	Unclear []Step
+}
+
+// Errors of Apply, SwitchMX and RestoreMX.
+var (
+	// ErrChanged says that the zone is not any more as it was when the changes
+	// were planned. Nothing was done; plan again.
+	ErrChanged = errors.New("the records at the DNS host have changed meanwhile")
+
+	// ErrPart says that some steps were not done; the Report says which.
+	ErrPart = errors.New("not all records could be changed")
+
+	// ErrIgnored says that the provider took a change but shows another result.
+	ErrIgnored = errors.New("the DNS host did not do as it said")
+)
+
+// Apply does what was planned, but for the MX. It stops at the first error.
+// Steps that somebody has done meanwhile count as done, so that to apply again
+// is safe.
+func (p *Publisher) Apply(ctx context.Context, z Zone, c Changes) (Report, error) {
+	if slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Type == "MX" }) {
+		return Report{NotDone: c.Steps}, errors.New("an MX record is switched by itself")
+	}
+	return p.apply(ctx, z, c.Zone, c.Steps)
+}
+
+func (p *Publisher) apply(ctx context.Context, z Zone, planned string, steps []Step) (Report, error) {
+	z.Name = canonical(z.Name)
+	if z.Name != planned {
+		return Report{NotDone: steps}, fmt.Errorf("the changes are of %s, not of %s", planned, z.Name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	now, err := read(ctx, z)
+	if err != nil {
+		return Report{NotDone: steps}, err
+	}
+	todo, err := now.todo(steps)
+	if err != nil {
+		return Report{NotDone: steps}, err
+	}
+	if len(todo) == 0 {
+		return Report{Done: steps}, nil
+	}
+	var failed error
+	for _, s := range todo {
+		if failed = now.do(ctx, z, s); failed != nil {
+			failed = fmt.Errorf("%s %s: %w", s.Name, s.Type, failed)
+			break
+		}
+	}
+	report, err := see(ctx, z, steps, failed)
+	p.log(z, report, err)
+	return report, err
+}
+
+// todo are the steps that are not done yet. All others must be as planned.
+func (s *snapshot) todo(steps []Step) ([]Step, error) {
+	var out []Step
+	for _, st := range steps {
+		switch now := s.values(st.Name, st.Type); {
+		case !s.holds(st.Name):
+			return nil, fmt.Errorf("%w: %s is not in %s", ErrChanged, st.Name, s.zone)
+		case same(now, st.after()):
+		case same(now, st.Was):
+			out = append(out, st)
+		default:
+			return nil, fmt.Errorf("%w: %s %s", ErrChanged, st.Name, st.Type)
+		}
+	}
+	return out, nil
+}
+
+// same reports whether two lists hold the same values.
+func same(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+func (s *snapshot) do(ctx context.Context, z Zone, st Step) (err error) {
+	records := func(values []string) (out []libdns.Record) {
+		for _, v := range values {
+			out = append(out, s.record(st.Name, st.Type, v, st.TTL))
+		}
+		return out
+	}
+	zone := z.Name + "."
+	switch {
+	case len(st.Del) == 0:
+		_, err = z.Provider.AppendRecords(ctx, zone, records(st.Change.Add))
+	case len(st.Change.Add) == 0:
+		var gone []libdns.Record
+		for _, rr := range s.sets[key(st.Name, st.Type)] { // as they were given, with their own TTL
+			if slices.Contains(st.Del, plain(rr)) {
+				gone = append(gone, rr)
+			}
+		}
+		_, err = z.Provider.DeleteRecords(ctx, zone, gone)
+	default:
+		_, err = z.Provider.SetRecords(ctx, zone, records(st.after()))
+	}
+	return err
+}
+
+const (
+	lookTime  = 30 * time.Second // for looking what became of it, also when the caller has gone
+	lookAgain = 2 * time.Second  // a provider may show what was for a moment
+	looks     = 4
+)
+
+// see finds out which steps are done by looking, whatever was answered.
+func see(ctx context.Context, z Zone, steps []Step, failed error) (Report, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	var report Report
+	for i := range looks {
+		now, err := read(ctx, z)
+		if err != nil {
+			return Report{Unclear: steps}, errors.Join(failed, err)
+		}
+		report = now.report(steps)
+		if len(report.Done) == len(steps) {
+			return report, nil // even if it was an error: its answer was lost
+		}
+		if failed != nil || i == looks-1 || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+		}
+	}
+	if failed == nil {
+		failed = ErrIgnored
+	}
+	return report, fmt.Errorf("%w: %w", ErrPart, failed)
+}
+
+func (s *snapshot) report(steps []Step) Report {
+	var r Report
+	for _, st := range steps {
+		switch now := s.values(st.Name, st.Type); {
+		case same(now, st.after()):
+			r.Done = append(r.Done, st)
+		case same(now, st.Was):
+			r.NotDone = append(r.NotDone, st)
+		default:
+			r.Unclear = append(r.Unclear, st)
+		}
+	}
+	return r
+}
+
+func (p *Publisher) log(z Zone, r Report, err error) {
+	var done []string
+	for _, s := range r.Done {
+		done = append(done, s.Name+" "+s.Type)
+	}
+	if err != nil {
+		p.o.Log.Warn("DNS records changed in part", "zone", z.Name, "done", strings.Join(done, ", "), "not done", len(r.NotDone), "unclear", len(r.Unclear), "err", err)
+		return
+	}
+	p.o.Log.Info("DNS records changed", "zone", z.Name, "records", strings.Join(done, ", "))
+}
+
+// Text is the report for people.
+func (r Report) Text() dnsplan.Text {
+	if len(r.NotDone)+len(r.Unclear) == 0 {
+		return dnsplan.Text{EN: "All records are as planned.", JA: "すべてのレコードを登録しました。"}
+	}
+	list := func(steps []Step) string {
+		var out []string
+		for _, s := range steps {
+			out = append(out, dnsplan.Display(s.Name)+" "+s.Type)
+		}
+		return strings.Join(out, ", ")
+	}
+	var t dnsplan.Text
+	for _, part := range []struct {
+		steps  []Step
+		en, ja string
+	}{
+		{r.Done, "Done: ", "登録済み: "},
+		{r.NotDone, "Not done: ", "未登録: "},
+		{r.Unclear, "Please look at these: ", "確認が必要: "},
+	} {
+		if len(part.steps) > 0 {
+			t.EN += part.en + list(part.steps) + ". "
+			t.JA += part.ja + list(part.steps) + "。"
+		}
+	}
+	t.EN = strings.TrimSpace(t.EN)
+	return t
+}
