@@ -1,6 +1,7 @@
 package dnsplan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,29 +76,29 @@ func NewComparer(o Options) *Comparer {
 
 // A View is what one server shows.
 type View struct {
-	Server string
-	State  State
-	Now    []string
-	Err    error // with CouldNotAsk
+	Server string   `json:"server"`
+	State  State    `json:"state"`
+	Now    []string `json:"now,omitempty"`
+	Err    string   `json:"error,omitempty"` // with CouldNotAsk
 }
 
 // A Result is how a record is found to be.
 type Result struct {
-	Record Record
-	State  State
-	Now    []string // those of its kind that are there
-	Should []string // as it should be: as planned, with what is there and others need
-	Wrong  []string // what has to go
-	Keep   []string // others' values of this name and type, which stay
-	Why    Text     // in one sentence, where it is not correct
-	Since  time.Time
+	Record Record    `json:"record"`
+	State  State     `json:"state"`
+	Now    []string  `json:"now,omitempty"`    // those of its kind that are there
+	Should []string  `json:"should,omitempty"` // as it should be: as planned, with what is there and others need
+	Wrong  []string  `json:"wrong,omitempty"`  // what has to go
+	Keep   []string  `json:"keep,omitempty"`   // others' values of this name and type, which stay
+	Why    Text      `json:"why,omitzero"`     // in one sentence, where it is not correct
+	Since  time.Time `json:"since,omitzero"`
 
-	Zone      string // "" if there is none
-	Servers   []View // the zone's own
-	Public    []View // asked once the zone's own have it; else empty, and they remember nothing wrong
-	Spreading bool   // some of the zone's own servers have it, others not yet
-	ByHand    bool   // what is in the way is not ours: a person has to remove it
-	SPF       SPFCount
+	Zone      string   `json:"zone,omitempty"`      // "" if there is none
+	Servers   []View   `json:"servers,omitempty"`   // the zone's own
+	Public    []View   `json:"public,omitempty"`    // asked once the zone's own have it; else empty, and they remember nothing wrong
+	Spreading bool     `json:"spreading,omitempty"` // some of the zone's own servers have it, others not yet
+	ByHand    bool     `json:"by_hand,omitempty"`   // what is in the way is not ours: a person has to remove it
+	SPF       SPFCount `json:"spf,omitzero"`
 }
 
 // Compare looks at each record: at the zone's own servers, all of them, and if
@@ -211,7 +212,7 @@ func (res *Result) spread() {
 func (r *run) view(ctx context.Context, server, zone string, rec Record, plan []Record, ask asker) (verdict, View) {
 	s, err := r.look(ctx, rec, plan, ask)
 	if err != nil {
-		return verdict{state: CouldNotAsk}, View{Server: server, State: CouldNotAsk, Err: err}
+		return verdict{state: CouldNotAsk}, View{Server: server, State: CouldNotAsk, Err: err.Error()}
 	}
 	v := judge(rec, s)
 	if (v.state == Differs || v.state == Conflict) && rec.Name != zone && len(rec.Values) > 0 && r.byWildcard(ctx, rec, plan, s, ask) {
@@ -254,13 +255,15 @@ func (r *run) onlyPublic(ctx context.Context, res *Result, plan []Record, cause 
 		res.take(verdicts[worst])
 		return
 	}
+	why := ""
+	if cause != nil {
+		why = cause.Error()
+	}
 	for _, v := range slices.Concat(res.Servers, res.Public) {
-		if cause == nil {
-			cause = v.Err
-		}
+		why = cmp.Or(why, v.Err)
 	}
 	res.State = CouldNotAsk
-	res.Why = Text{fmt.Sprintf("The DNS could not be asked: %v.", cause), fmt.Sprintf("DNS に問い合わせできませんでした (%v)。", cause)}
+	res.Why = Text{"The DNS could not be asked: " + why + ".", "DNS に問い合わせできませんでした (" + why + ")。"}
 }
 
 // look finds what a server has of a record's name and type. Where an alias

@@ -57,6 +57,18 @@ func TestWhatIsPrintedIsCorrect(t *testing.T) {
 	}
 }
 
+// A look at a domain that is as it should be stays cheap: one an hour is far
+// below 200 questions, though nothing of the test's DNS is kept in a cache.
+func TestQuestionsAreFew(t *testing.T) {
+	in := basic()
+	w := newWorld(printed(t, in))
+	results := w.compare(t, in)
+	n, most := w.asked+len(w.counted.Asked()), 5*len(results)
+	if t.Logf("%d questions for %d records", n, len(results)); n > most {
+		t.Errorf("%d questions for %d records", n, len(results))
+	}
+}
+
 func TestNothingIsThere(t *testing.T) {
 	w := newWorld("")
 	results := w.compare(t, basic())

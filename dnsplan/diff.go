@@ -19,18 +19,18 @@ const (
 // A Change is what has to be done at one name and type. Values are as in
 // Record.
 type Change struct {
-	Action Action
-	Name   string
-	Type   string
-	Del    []string // these go
-	Add    []string // these come
-	Keep   []string // others' values of the same name and type: they stay as they are
-	TTL    time.Duration
-	Kind   Kind
+	Action Action        `json:"action"`
+	Name   string        `json:"name"`
+	Type   string        `json:"type"`
+	Del    []string      `json:"del,omitempty"`  // these go
+	Add    []string      `json:"add,omitempty"`  // these come
+	Keep   []string      `json:"keep,omitempty"` // others' values of the same name and type: they stay as they are
+	TTL    time.Duration `json:"ttl"`
+	Kind   Kind          `json:"kind"`
 
 	// Last is of the MX: it moves the mail here, and is a step of its own once
 	// all else is there.
-	Last bool
+	Last bool `json:"last,omitempty"`
 }
 
 // String shows a change as people read it, a line for each value.

@@ -24,14 +24,14 @@ const (
 // A DNSHost is the company at which a domain's records are entered. In Japan it
 // is often not the one where the domain was registered.
 type DNSHost struct {
-	Name     string   // "" if it is none that we know: then NS says it
-	Japanese string   // the name in Japanese, where it is another one
-	NS       []string // the zone's name servers
-	Zone     string   // the zone, as the host's page lists it
-	Provider string   // id of the provider that can publish there, "" for none
-	URL      string   // of the page where records, or domains, are listed
-	Names    Form
-	Texts    Form
+	Name     string   `json:"name"`               // "" if it is none that we know: then NS says it
+	Japanese string   `json:"name_ja,omitempty"`  // the name in Japanese, where it is another one
+	NS       []string `json:"ns"`                 // the zone's name servers
+	Zone     string   `json:"zone"`               // the zone, as the host's page lists it
+	Provider string   `json:"provider,omitempty"` // id of the provider that can publish there, "" for none
+	URL      string   `json:"url,omitempty"`      // of the page where records, or domains, are listed
+	Names    Form     `json:"names"`
+	Texts    Form     `json:"texts"`
 }
 
 // TypedName is a record's name as the host's page wants it; of the domain

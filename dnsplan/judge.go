@@ -211,6 +211,9 @@ func judgeSPF(r Record, s seen) verdict {
 	v.should = []string{mergeSeen(v.now, want, r.Drop)}
 	v.state, v.wrong = Differs, v.now
 	switch {
+	case slices.ContainsFunc(v.now, func(t string) bool { return len(t) > maxSPF }):
+		v.state, v.byHand = Conflict, true // what others need cannot be told, and must not be lost
+		v.why = Text{"The SPF record is far too long to count.", "SPF レコードが長すぎるため、無効になっています。"}
 	case len(v.now) > 1:
 		v.state = Conflict
 		v.why = Text{"There are two SPF records, and so none counts. Replace them by this one.", "SPF レコードが複数あるため、どれも無効です。この一つにまとめてください。"}

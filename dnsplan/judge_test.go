@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 		{sp, "v=spf1 a:mail.example.org ipv4:1 ~all", Differs, spfPlan},
 		{sp, "v=spf1 a:mail.example.org redirect=x.example", Correct, ""},
 		{sp, "v=spf1 mx ~all|v=spf1 include:b.example -all", Conflict, "v=spf1 a:mail.example.org mx include:b.example -all"},
-		{sp, "CNAME web.example", Conflict, ""},
+		{sp, "CNAME web.example", Conflict, ""}, {sp, "v=spf1 " + strings.Repeat("include:a.example ", 500) + "-all", Conflict, ""},
 
 		{dk, "", NotSeen, ""}, {dk, "v=DKIM1; k=rsa; p=AAAABBBB", Correct, ""}, {dk, "p=AAAA BBBB;k=rsa ; ", Correct, ""}, {dk, "k=rsa; n=note; p=AAAA\tBBBB", Correct, ""},
 		{dk, "v=DKIM1; p=AAAABBBC", Differs, ""}, {dk, "v=DKIM1; p=", Differs, ""}, {dk, "v=DKIM1; t=y; p=AAAABBBB", Differs, ""}, {dk, "nonsense", Differs, ""},
@@ -56,6 +56,7 @@ func TestJudge(t *testing.T) {
 		{dm, "", NotSeen, ""}, {dm, "v=DMARC1;p=none;rua=mailto:dmarc@EXAMPLE.org", Correct, ""}, {dm, "v=DMARC1; p=reject; rua=mailto:a@b.example,mailto:dmarc@example.org!10m", Correct, ""},
 		{dm, "v=DMARC1; p=reject; rua=mailto:a@b.example", Differs, "v=DMARC1; p=reject; rua=mailto:a@b.example,mailto:dmarc@example.org"},
 		{dm, "v=DMARC1; rua=mailto:dmarc@example.org", Differs, "v=DMARC1; p=none; rua=mailto:dmarc@example.org"},
+		{dm, "v=DMARC1; p=reject; junk; p=none; rua=mailto:a@b.example", Differs, "v=DMARC1; p=reject; rua=mailto:a@b.example,mailto:dmarc@example.org"},
 		{dm, "v=DMARC1; p=none|v=DMARC1; p=quarantine", Conflict, "v=DMARC1; p=quarantine; rua=mailto:dmarc@example.org"}, {dm, "v=spf1 -all", NotSeen, ""},
 
 		{sts, "v=STSv1;id=abc", Correct, ""}, {sts, "v=STSv1; id=abd;", Differs, ""}, {sts, "v=STSv1; id=abc;|v=STSv1; id=abc;", Conflict, ""},

@@ -11,7 +11,10 @@ import (
 )
 
 // A Text is said in English and in Japanese.
-type Text struct{ EN, JA string }
+type Text struct {
+	EN string `json:"en"`
+	JA string `json:"ja"`
+}
 
 // A Rank says how much mail depends on a record.
 type Rank string
@@ -51,23 +54,23 @@ const (
 // record with its strings joined, `0 issue "ca.example"`; a host "." stands
 // for none.
 type Record struct {
-	Name   string
-	Type   string
-	Values []string // none: no record of this type may stand at the name
-	TTL    time.Duration
-	Rank   Rank
-	Kind   Kind
+	Name   string        `json:"name"`
+	Type   string        `json:"type"`
+	Values []string      `json:"values,omitempty"` // none: no record of this type may stand at the name
+	TTL    time.Duration `json:"ttl"`
+	Rank   Rank          `json:"rank"`
+	Kind   Kind          `json:"kind"`
 
 	// Purpose says in one sentence what the record is for.
-	Purpose Text
+	Purpose Text `json:"purpose"`
 
 	// Ours says that the name stands for our mail alone, so that a value of
 	// others there may be replaced. Records that are only ours by their kind,
 	// such as SPF at the domain itself, are told apart by that.
-	Ours bool
+	Ours bool `json:"ours"`
 
 	// Drop are values, or of SPF terms, that were ours once and have to go.
-	Drop []string
+	Drop []string `json:"drop,omitempty"`
 }
 
 // Display is a name as people write it, with the letters of their language.

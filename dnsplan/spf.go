@@ -135,7 +135,7 @@ func canonicalTerm(f string) (string, bool) {
 func canonicalModifier(name, value string) (string, bool) {
 	if name == "redirect=" || name == "exp=" {
 		value = canonicalDomain(value)
-		return value, value != ""
+		return value, isDomainSpec(value)
 	}
 	// §6: others may come; a name starts with a letter
 	for i, c := range []byte(strings.TrimSuffix(name, "=")) {
@@ -154,13 +154,13 @@ func canonicalMechanism(name, rest string) (string, bool) {
 		return "", rest == ""
 	case "include", "exists":
 		domain = canonicalDomain(domain)
-		return ":" + domain, hasDomain && domain != "" && !strings.Contains(domain, "/")
+		return ":" + domain, hasDomain && isDomainSpec(domain)
 	case "ptr":
 		if rest == "" {
 			return "", true
 		}
 		domain = canonicalDomain(domain)
-		return ":" + domain, hasDomain && domain != "" && !strings.Contains(domain, "/")
+		return ":" + domain, hasDomain && isDomainSpec(domain)
 	case "a", "mx":
 		return canonicalHost(rest)
 	case "ip4", "ip6":
@@ -181,7 +181,7 @@ func canonicalHost(rest string) (string, bool) {
 	out := ""
 	if domain != "" {
 		d, ok := strings.CutPrefix(domain, ":")
-		if d = canonicalDomain(d); !ok || d == "" {
+		if d = canonicalDomain(d); !ok || !isDomainSpec(d) {
 			return rest, false
 		}
 		out = ":" + d
@@ -240,6 +240,23 @@ func canonicalDomain(s string) string {
 		return s
 	}
 	return strings.ToLower(strings.TrimSuffix(s, "."))
+}
+
+// isDomainSpec is false for a domain with a slash outside of its macros, which
+// would be read as the length of a prefix.
+func isDomainSpec(s string) bool {
+	if s == "" {
+		return false
+	}
+	for part := range strings.SplitSeq(s, "%{") {
+		if _, after, inMacro := strings.Cut(part, "}"); inMacro {
+			part = after
+		}
+		if strings.Contains(part, "/") {
+			return false
+		}
+	}
+	return true
 }
 
 // strictness orders what "all" says.

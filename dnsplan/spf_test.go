@@ -51,7 +51,7 @@ func TestSPFLookupsOfItself(t *testing.T) {
 func FuzzMergeSPF(f *testing.F) {
 	for _, s := range []string{
 		"v=spf1 include:_spf.google.com ip4:198.51.100.0/24 -all", "v=spf1 redirect=a.example", "v=spf1 +all", "v=spf1 a:mail.example.org mx//64 exp=a exp=b ?all x=1",
-		"v=spf1 ip4:1.2.3.4/033 a:%{d}/24 a:%{l1r-/}.x exists:%{i} all all", "v=spf1", "v=spf1  \x00 ~all", "v=spf1 -a:mail.example.org +a:MAIL.example.org/32", "v=spf1 redirect=x redirect=y",
+		"v=spf1 ip4:1.2.3.4/033 a:%{d}/24 a:%{l1r-/}.x exists:%{i} all all", "v=spf1", "v=spf1  \x00 ~all", "v=spf1 -a:mail.example.org +a:MAIL.example.org/32", "v=spf1 redirect=x redirect=y", "v=spf1 A:/0/32",
 	} {
 		f.Add(s, "v=spf1 mx ~all")
 		f.Add(s, "")

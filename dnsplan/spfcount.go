@@ -12,9 +12,9 @@ const maxSPFQuestions = 30
 
 // SPFCount is what an SPF record makes receivers ask.
 type SPFCount struct {
-	Lookups int      // RFC 7208 §4.6.4 allows ten; counted no further than maxSPFQuestions
-	Broken  []string // included domains that have no SPF record, which makes the whole void
-	Unknown bool     // not all could be asked
+	Lookups int      `json:"lookups"`           // RFC 7208 §4.6.4 allows ten; counted no further than maxSPFQuestions
+	Broken  []string `json:"broken,omitempty"`  // included domains that have no SPF record, which makes the whole void
+	Unknown bool     `json:"unknown,omitempty"` // not all could be asked
 }
 
 // TooMany reports whether receivers will give up on the record.

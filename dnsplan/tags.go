@@ -15,22 +15,23 @@ type tags []tag
 type tag struct{ name, value string }
 
 // parseTags is false for what is no tag list: a part without "=", or a name
-// that comes twice.
-func parseTags(text string) (tags, bool) {
-	var list tags
+// that comes twice. Without these parts the list is what people have meant.
+func parseTags(text string) (list tags, ok bool) {
+	ok = true
 	for part := range strings.SplitSeq(text, ";") {
 		part = strings.Trim(part, blank)
 		if part == "" {
 			continue
 		}
-		name, value, ok := strings.Cut(part, "=")
+		name, value, found := strings.Cut(part, "=")
 		name = strings.ToLower(strings.TrimRight(name, blank))
-		if !ok || name == "" || strings.ContainsAny(name, blank) || list.has(name) || len(list) == maxTags {
-			return nil, false
+		if !found || name == "" || strings.ContainsAny(name, blank) || list.has(name) || len(list) == maxTags {
+			ok = false
+			continue
 		}
 		list = append(list, tag{name, strings.TrimLeft(value, blank)})
 	}
-	return list, len(list) > 0
+	return list, ok && len(list) > 0
 }
 
 const blank = " \t\r\n"
@@ -154,7 +155,8 @@ func MergeDMARC(there []string, policy, rua string) string {
 	list := fresh
 	var old []tags
 	for _, text := range there {
-		if l, ok := parseTags(text); ok && isTagged(text, "DMARC1") {
+		if isTagged(text, "DMARC1") {
+			l, _ := parseTags(text)
 			old = append(old, l)
 		}
 	}
@@ -187,7 +189,7 @@ func mergeTLSRPT(there []string, rua string) string {
 	if len(there) != 1 {
 		return fresh.String()
 	}
-	if l, ok := parseTags(there[0]); ok && isTagged(there[0], "TLSRPTv1") {
+	if l, _ := parseTags(there[0]); isTagged(there[0], "TLSRPTv1") {
 		return withURI(l, rua).String()
 	}
 	return fresh.String()

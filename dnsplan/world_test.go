@@ -20,6 +20,7 @@ type world struct {
 	*resolver.Resolver                    // the recursive one
 	direct             *resolver.Resolver // for the zone's own
 
+	counted *mailtest.Counted
 	mu      sync.Mutex
 	servers map[string]*authority // by address and port
 	asked   int                   // of the zone's own servers
@@ -59,7 +60,8 @@ func (w *world) recursive(zone string) {
 		}
 		all[key] = append(all[key], value)
 	}
-	w.Resolver = mailtest.NewCounted(all).Resolver
+	w.counted = mailtest.NewCounted(all)
+	w.Resolver = w.counted.Resolver
 }
 
 func (w *world) Ask(ctx context.Context, at netip.AddrPort, name, rtype string) (resolver.Answer[string], error) {

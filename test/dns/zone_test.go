@@ -226,3 +226,14 @@ func TestServersThatGo(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 }
+
+// A zone that answers for every name is in nobody's way: neither before our
+// records are there, nor after.
+func TestWildcard(t *testing.T) {
+	const wild = "*.example.org. 300 IN CNAME www.example.org.\n"
+	records := plan(t, house(ascii, true))
+	w := newWorld(t, map[string]string{ascii: wild}, nil, true)
+	check(t, w.comparer().Compare(t.Context(), records), dnsplan.NotSeen)
+	w = newWorld(t, map[string]string{ascii: wild + dnsplan.Zone(records, ascii)}, nil, true)
+	check(t, w.comparer().Compare(t.Context(), records), dnsplan.Correct)
+}
