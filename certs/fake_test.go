@@ -84,11 +84,38 @@ func (m *memory) OpenSecret(path string, sealed []byte) ([]byte, error) {
 
 // A fakeCA signs what it is asked to, and knows when it was asked.
 type fakeCA struct {
-	fail   error
-	life   time.Duration
+	fail shared[error]
+	life time.Duration
+	key  crypto.Signer
+
+	mu     sync.Mutex
 	orders []time.Time
-	key    crypto.Signer
 	keys   map[string]bool // public keys in requests
+}
+
+// shared is a value that a test changes while others use it.
+type shared[T any] struct {
+	mu sync.Mutex
+	v  T
+}
+
+func (s *shared[T]) set(v T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.v = v
+}
+
+func (s *shared[T]) get() T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.v
+}
+
+// seen is how many orders there were, with how many keys.
+func (ca *fakeCA) seen() (orders, keys int) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return len(ca.orders), len(ca.keys)
 }
 
 func newCA(t testing.TB) *fakeCA {
@@ -116,16 +143,19 @@ type fakeOrder struct {
 }
 
 func (o fakeOrder) Issue(_ context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
-	if errors.Is(o.ca.fail, errAway) {
-		return nil, o.ca.fail
+	fail := o.ca.fail.get()
+	if errors.Is(fail, errAway) {
+		return nil, fail
 	}
 	if err := o.limits.take(o.name); err != nil {
 		return nil, err
 	}
+	o.ca.mu.Lock()
 	o.ca.orders = append(o.ca.orders, time.Now())
 	o.ca.keys[string(csr.RawSubjectPublicKeyInfo)] = true
-	if o.ca.fail != nil {
-		return nil, o.ca.fail
+	o.ca.mu.Unlock()
+	if fail != nil {
+		return nil, fail
 	}
 	chain, err := o.ca.sign(csr.DNSNames, csr.PublicKey)
 	return &certmagic.IssuedCertificate{Certificate: chain, Metadata: map[string]string{}}, err

@@ -17,6 +17,8 @@ import (
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
+
+	"homemail/store"
 )
 
 const (
@@ -137,15 +139,16 @@ func (k *keeper) accountPath(ext string) string { return path.Join("acme", k.ca,
 func (k *keeper) account(ctx context.Context, client *acme.Client) (acme.Account, error) {
 	k.registering.Lock()
 	defer k.registering.Unlock()
+	key, made, err := k.key(ctx, k.accountPath("key"))
+	if err != nil {
+		return acme.Account{}, err
+	}
 	a, err := k.storedAccount(ctx)
-	if err == nil {
-		a.PrivateKey, err = k.key(ctx, k.accountPath("key"))
-		return a, err
+	if made || errors.Is(err, fs.ErrNotExist) {
+		return k.registerLocked(ctx, client)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return a, err
-	}
-	return k.registerLocked(ctx, client)
+	a.PrivateKey = key
+	return a, err
 }
 
 func (k *keeper) storedAccount(ctx context.Context) (a acme.Account, err error) {
@@ -166,7 +169,7 @@ func (k *keeper) register(ctx context.Context, client *acme.Client) (acme.Accoun
 }
 
 func (k *keeper) registerLocked(ctx context.Context, client *acme.Client) (a acme.Account, err error) {
-	if a.PrivateKey, err = k.key(ctx, k.accountPath("key")); err != nil {
+	if a.PrivateKey, _, err = k.key(ctx, k.accountPath("key")); err != nil {
 		return a, err
 	}
 	if k.o.Email != "" {
@@ -184,23 +187,30 @@ func (k *keeper) registerLocked(ctx context.Context, client *acme.Client) (a acm
 	return a, k.storage.Store(ctx, k.accountPath("json"), v)
 }
 
-// key returns the private key at a path of the storage, after making one.
-func (k *keeper) key(ctx context.Context, path string) (crypto.Signer, error) {
+// key returns the private key at a path of the storage, after making one if
+// there is none, or none that can be read: a backup may lack what opens it.
+func (k *keeper) key(ctx context.Context, path string) (key crypto.Signer, made bool, err error) {
 	v, err := k.storage.Load(ctx, path)
 	if err == nil {
-		return certmagic.PEMDecodePrivateKey(v)
+		if key, err = certmagic.PEMDecodePrivateKey(v); err == nil {
+			return key, false, nil
+		}
+		err = fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	switch {
+	case errors.Is(err, store.ErrCorrupt):
+		k.log.Warn("a stored private key cannot be used; a new one is made", "path", path, "err", err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, false, err
 	}
-	made, err := keySource.GenerateKey()
+	fresh, err := keySource.GenerateKey()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if v, err = certmagic.PEMEncodePrivateKey(made); err != nil {
-		return nil, err
+	if v, err = certmagic.PEMEncodePrivateKey(fresh); err != nil {
+		return nil, false, err
 	}
-	return made.(crypto.Signer), k.storage.Store(ctx, path, v)
+	return fresh.(crypto.Signer), true, k.storage.Store(ctx, path, v)
 }
 
 var keySource = certmagic.StandardKeyGenerator{KeyType: certmagic.P256}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -328,7 +329,12 @@ func (k *keeper) obtain(ctx context.Context, e *entry, way string, cache *certma
 	before := k.limits.count(e.name)
 	err := k.order(ctx, e, way, cache)
 	if err == nil {
-		k.load(e)
+		old := e.cert
+		if k.load(e); e.cert == old || !e.current {
+			err = errors.New("what the CA sent cannot be used")
+		}
+	}
+	if err == nil {
 		e.fails, e.failed, e.notYet, e.why = 0, map[string]int{}, time.Time{}, ""
 		e.ari, e.askARI, e.since = acme.RenewalInfo{}, time.Time{}, time.Now()
 		return view{Resting, "", 0}
@@ -372,7 +378,16 @@ func (k *keeper) order(ctx context.Context, e *entry, way string, cache *certmag
 		DisableStorageCheck: true, // the store checks itself
 	})
 	if e.cert != nil && e.current {
+		if err := k.mend(ctx, e.name); err != nil {
+			return err
+		}
 		return magic.RenewCertSync(ctx, e.name, true)
+	}
+	// What is stored but cannot be used would keep certmagic from asking.
+	for _, p := range []string{certmagic.StorageKeys.SiteMeta(k.ca, e.name), certmagic.StorageKeys.SiteCert(k.ca, e.name)} {
+		if err := k.storage.Delete(ctx, p); err != nil {
+			return err
+		}
 	}
 	return magic.ObtainCertSync(ctx, e.name)
 }
@@ -388,8 +403,22 @@ func (k *keeper) keepKey(ctx context.Context, e *entry) error {
 		}
 		return k.storage.Store(ctx, path, v)
 	}
-	_, err := k.key(ctx, path)
+	_, _, err := k.key(ctx, path)
 	return err
+}
+
+// mend replaces what certmagic keeps beside a certificate if it cannot be read:
+// it would not renew, and uses nothing of it.
+func (k *keeper) mend(ctx context.Context, name string) error {
+	path := certmagic.StorageKeys.SiteMeta(k.ca, name)
+	if v, err := k.storage.Load(ctx, path); err == nil && json.Valid(v) {
+		return nil
+	}
+	v, err := json.Marshal(certmagic.CertificateResource{SANs: []string{name}})
+	if err != nil {
+		return err
+	}
+	return k.storage.Store(ctx, path, v)
 }
 
 const (

@@ -28,18 +28,19 @@ func TestTwoYears(t *testing.T) {
 				t.Fatalf("day %d: %+v", day, st)
 			}
 		}
-		if n := len(ca.orders); n < 11 || n > 13 || len(ca.keys) != 1 {
-			t.Errorf("%d orders with %d keys", n, len(ca.keys))
+		n, keys := ca.seen()
+		if n < 11 || n > 13 || keys != 1 {
+			t.Errorf("%d orders with %d keys", n, keys)
 		}
 		last := s.Leaf()
 		stop()
-		n := len(ca.orders)
 		s, stop = start(t, t.TempDir(), ca, state, ACME{})
 		if !s.Leaf().Equal(last) {
 			t.Error("after a restart another certificate is shown")
 		}
 		time.Sleep(24 * time.Hour)
-		if stop(); len(ca.orders) != n {
+		stop()
+		if again, _ := ca.seen(); again != n {
 			t.Error("an order after a restart")
 		}
 		for path, v := range state.rows {
@@ -55,51 +56,51 @@ func TestTwoYears(t *testing.T) {
 func TestNothingBefore(t *testing.T) {
 	no := errors.New("not yet")
 	for name, tt := range map[string]struct {
-		block func(o *ACME, blocked *bool, since time.Time)
+		block func(o *ACME, blocked *shared[bool], since time.Time)
 		soon  time.Duration
 	}{
-		"claim": {func(o *ACME, blocked *bool, _ time.Time) {
+		"claim": {func(o *ACME, blocked *shared[bool], _ time.Time) {
 			o.Allowed = func() error {
-				if *blocked {
+				if blocked.get() {
 					return no
 				}
 				return nil
 			}
 		}, 15 * time.Second},
-		"name": {func(o *ACME, blocked *bool, _ time.Time) {
+		"name": {func(o *ACME, blocked *shared[bool], _ time.Time) {
 			o.PointsHere = func(context.Context, string) error {
-				if *blocked {
+				if blocked.get() {
 					return no
 				}
 				return nil
 			}
 		}, 15 * time.Second},
-		"reach": {func(o *ACME, blocked *bool, _ time.Time) {
+		"reach": {func(o *ACME, blocked *shared[bool], _ time.Time) {
 			o.Reachable = func() Reach {
-				if *blocked {
+				if blocked.get() {
 					return Reach{Closed, Closed}
 				}
 				return Reach{}
 			}
 		}, 15 * time.Second},
-		"clock": {func(o *ACME, _ *bool, since time.Time) { o.Built = since.Add(time.Minute) }, 15 * time.Second},
+		"clock": {func(o *ACME, _ *shared[bool], since time.Time) { o.Built = since.Add(time.Minute) }, 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ca, o, blocked := newCA(t), ACME{}, true
+				ca, o, blocked := newCA(t), ACME{}, shared[bool]{v: true}
 				tt.block(&o, &blocked, time.Now())
 				s, stop := start(t, t.TempDir(), ca, newMemory(), o)
 				defer stop()
 				time.Sleep(time.Minute - time.Second)
 				synctest.Wait()
-				if st := s.Status()[0]; len(ca.orders) > 0 || st.Doing != Waiting || st.Trouble == "" || st.Shown != SelfSigned {
-					t.Errorf("%d orders, %+v", len(ca.orders), st)
+				if n, _ := ca.seen(); n > 0 || s.Status()[0].Doing != Waiting || s.Status()[0].Trouble == "" || s.Status()[0].Shown != SelfSigned {
+					t.Errorf("%d orders, %+v", n, s.Status())
 				}
-				blocked = false
+				blocked.set(false)
 				time.Sleep(tt.soon)
 				synctest.Wait()
-				if st := s.Status()[0]; len(ca.orders) != 1 || st.Shown != Valid || st.Trouble != "" {
-					t.Errorf("%d orders, %+v", len(ca.orders), st)
+				if n, _ := ca.seen(); n != 1 || s.Status()[0].Shown != Valid || s.Status()[0].Trouble != "" {
+					t.Errorf("%d orders, %+v", n, s.Status())
 				}
 			})
 		})
@@ -113,7 +114,7 @@ func TestLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ca, state, dir := newCA(t), newMemory(), t.TempDir()
-				ca.fail = errPort
+				ca.fail.set(errPort)
 				o := ACME{ClockDoubt: func() string { return "no time server" }}
 				s, stop := start(t, dir, ca, state, o)
 				step := time.Minute
@@ -196,7 +197,7 @@ func TestDamagedCount(t *testing.T) {
 func TestAwayCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := newCA(t)
-		ca.fail = errAway
+		ca.fail.set(errAway)
 		s, stop := start(t, t.TempDir(), ca, newMemory(), ACME{})
 		defer stop()
 		time.Sleep(3 * 24 * time.Hour)
@@ -204,7 +205,7 @@ func TestAwayCostsNothing(t *testing.T) {
 		if st.Doing != Failed || st.Orders != 0 || !strings.Contains(st.Trouble, "we try again") || time.Until(st.Next) > lookLeast {
 			t.Errorf("%+v", st)
 		}
-		ca.fail = nil
+		ca.fail.set(nil)
 		time.Sleep(lookLeast)
 		if st = s.Status()[0]; st.Shown != Valid {
 			t.Errorf("%+v", st)
@@ -249,20 +250,20 @@ func TestUntrustedClock(t *testing.T) {
 		first := s.Leaf()
 		stop()
 		time.Sleep(100 * 24 * time.Hour)
-		doubt, names := "no time server", []string{testHost}
-		s, stop = start(t, dir, ca, state, ACME{ClockDoubt: func() string { return doubt }, Names: func() []string { return names }})
+		doubt, names := shared[string]{v: "no time server"}, shared[[]string]{v: []string{testHost}}
+		s, stop = start(t, dir, ca, state, ACME{ClockDoubt: doubt.get, Names: names.get})
 		defer stop()
 		time.Sleep(24 * time.Hour)
 		st := s.Status()[0]
-		if len(ca.orders) != 1 || !s.Leaf().Equal(first) || st.Shown != Expired || st.Doing != Waiting {
-			t.Errorf("%d orders, %+v", len(ca.orders), st)
+		if n, _ := ca.seen(); n != 1 || !s.Leaf().Equal(first) || st.Shown != Expired || st.Doing != Waiting {
+			t.Errorf("%d orders, %+v", n, st)
 		}
-		doubt = ""
+		doubt.set("")
 		time.Sleep(2 * time.Minute)
-		if st := s.Status()[0]; len(ca.orders) != 2 || st.Shown != Valid {
-			t.Errorf("%d orders, %+v", len(ca.orders), st)
+		if n, _ := ca.seen(); n != 2 || s.Status()[0].Shown != Valid {
+			t.Errorf("%d orders, %+v", n, s.Status())
 		}
-		names = nil
+		names.set(nil)
 		time.Sleep(2 * time.Minute)
 		if s.shelf.Load().best(time.Now()) != s.shelf.Load().self {
 			t.Error("the certificate of a name that is gone is still shown")
@@ -279,20 +280,54 @@ func TestOtherCA(t *testing.T) {
 		time.Sleep(time.Minute)
 		first := s.Leaf()
 		stop()
-		ca.fail = errAway
+		ca.fail.set(errAway)
 		s, stop = start(t, dir, ca, state, ACME{Directory: "https://127.0.0.1:1/second"})
 		defer stop()
 		time.Sleep(time.Minute)
 		if !s.Leaf().Equal(first) {
 			t.Error("the old one is not shown")
 		}
-		ca.fail = nil
+		ca.fail.set(nil)
 		s.Wake()
 		time.Sleep(time.Minute)
-		if s.Leaf().Equal(first) || len(ca.keys) != 1 {
-			t.Errorf("%d keys", len(ca.keys))
+		if _, keys := ca.seen(); s.Leaf().Equal(first) || keys != 1 {
+			t.Errorf("%d keys", keys)
 		}
 	})
+}
+
+// TestDamaged: whatever of the stored rows is lost or cannot be opened any more,
+// as after a restore without the key of secrets, there is a certificate again.
+func TestDamaged(t *testing.T) {
+	for _, ext := range []string{".key", ".crt", ".json"} {
+		for name, spoil := range map[string]func(m *memory, path string){
+			"lost":    func(m *memory, path string) { delete(m.rows, path) },
+			"garbled": func(m *memory, path string) { m.rows[path] = append(m.rows[path][:rowHeader], "garbled"...) },
+		} {
+			t.Run(name+ext, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ca, state, dir := newCA(t), newMemory(), t.TempDir()
+					_, stop := start(t, dir, ca, state, ACME{})
+					time.Sleep(time.Minute)
+					stop()
+					n := 0
+					for path := range state.rows {
+						if strings.HasSuffix(path, testHost+ext) {
+							spoil(state, path)
+							n++
+						}
+					}
+					s, stop := start(t, dir, ca, state, ACME{})
+					defer stop()
+					time.Sleep(70 * 24 * time.Hour)
+					if st := s.Status()[0]; n != 1 || st.Shown != Valid || st.Trouble != "" {
+						t.Errorf("%d spoilt, %+v", n, st)
+					}
+					ca.lawful(t)
+				})
+			})
+		}
+	}
 }
 
 // TestOwnFiles: what the owner's files are good for is not ordered.
@@ -313,8 +348,11 @@ func TestOwnFiles(t *testing.T) {
 		go func() { done <- s.Run(ctx) }()
 		time.Sleep(time.Minute)
 		st := s.Status()
-		if !st[0].Own || st[0].Shown != Valid || st[1].Own || st[1].Shown != Valid || len(ca.orders) != 1 {
-			t.Errorf("%d orders, %+v", len(ca.orders), st)
+		if !st[0].Own || st[0].Shown != Valid || st[1].Own || st[1].Shown != Valid {
+			t.Errorf("%+v", st)
+		}
+		if n, _ := ca.seen(); n != 1 {
+			t.Errorf("%d orders", n)
 		}
 		if st[2].Shown != None || !strings.Contains(st[2].Trouble, "inside your home") || Worst(st) != None {
 			t.Errorf("%+v", st[2])

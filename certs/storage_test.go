@@ -173,7 +173,7 @@ func TestLocks(t *testing.T) {
 		if err := s.Lock(short, "b"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if most != 1 || in != 0 {
+		if synctest.Wait(); most != 1 || in != 0 {
 			t.Errorf("%d held it at once", most)
 		}
 		if s.Unlock(ctx, "a") == nil {

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,15 +211,23 @@ func (c *ca) renewNow(t *testing.T, pem []byte) {
 	}
 }
 
-// free returns a loopback address that nobody listens on.
+// lastPort is the last that free returned. The system gives those below 32768
+// to nobody who does not ask for them.
+var lastPort atomic.Int32
+
+// free returns a loopback address that nobody listens on, another each time.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	lastPort.CompareAndSwap(0, int32(20000+os.Getpid()%1000*10))
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", lastPort.Add(1)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func port(t *testing.T, addr string) int {
