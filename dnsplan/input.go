@@ -93,6 +93,9 @@ var ErrInput = errors.New("no DNS plan can be made of this")
 
 // normal checks an Input and brings its names into one form.
 func (in Input) normal() (Input, error) {
+	if in.Mode == Bridge || in.Mode == Home { // whatever it is called
+		return in, nil
+	}
 	var err error
 	name := func(what string, s *string) {
 		a, e := toASCII(*s)
@@ -108,9 +111,6 @@ func (in Input) normal() (Input, error) {
 		*s = a
 	}
 	name("domain", &in.Domain)
-	if in.Mode == Bridge || in.Mode == Home {
-		return in, err
-	}
 	name("mail host", &in.Host)
 	for _, a := range in.Addrs {
 		if a = a.Unmap(); !a.IsGlobalUnicast() || a.Zone() != "" {

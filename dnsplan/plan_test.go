@@ -103,7 +103,7 @@ func TestGoldenZones(t *testing.T) {
 
 func TestPlanOfModesWithoutRecords(t *testing.T) {
 	for _, m := range []Mode{Bridge, Home} {
-		if r, err := Plan(Input{Domain: "example.org", Mode: m}); err != nil || len(r) != 0 {
+		if r, err := Plan(Input{Domain: "home", Mode: m}); err != nil || len(r) != 0 {
 			t.Errorf("%s: %v, %v", m, r, err)
 		}
 	}
@@ -227,6 +227,21 @@ func TestTyped(t *testing.T) {
 	} {
 		if tt[0] != tt[1] {
 			t.Errorf("got %q, want %q", tt[0], tt[1])
+		}
+	}
+}
+
+func TestStatesAndRanksHaveWords(t *testing.T) {
+	seen := map[Text]bool{}
+	for _, s := range []State{NotSeen, Correct, Differs, Conflict, CouldNotAsk} {
+		seen[s.Text()] = true
+	}
+	for _, r := range []Rank{Required, Recommended, Optional} {
+		seen[r.Text()] = true
+	}
+	for text := range seen {
+		if text.EN == "" || text.JA == "" || len(seen) != 8 {
+			t.Errorf("%+v", seen)
 		}
 	}
 }

@@ -17,3 +17,29 @@ var purposes = map[Kind]Text{
 	KindTLSA:    {"Lets servers that check DNSSEC recognise your box by its key.", "DNSSEC を確かめるサーバーが、鍵であなたの箱を見分けられます。"},
 	KindExtra:   {"The server that sends your mail asks for this.", "送信を頼んでいるサーバーが必要としています。"},
 }
+
+// Text is a state in a word or two.
+func (s State) Text() Text {
+	switch s {
+	case NotSeen:
+		return Text{"not seen yet", "未確認"}
+	case Correct:
+		return Text{"correct", "正しい"}
+	case Differs:
+		return Text{"differs", "内容が違う"}
+	case Conflict:
+		return Text{"conflict", "競合"}
+	}
+	return Text{"could not ask", "確認できない"}
+}
+
+// Text is a rank in a word.
+func (r Rank) Text() Text {
+	switch r {
+	case Required:
+		return Text{"required", "必須"}
+	case Recommended:
+		return Text{"recommended", "推奨"}
+	}
+	return Text{"optional", "任意"}
+}
