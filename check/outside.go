@@ -137,18 +137,21 @@ func in(port uint16) func(*Checker, context.Context, results) found {
 		data := map[string]string{"port": p, "v4": v4, "v6": v6}
 		said := strings.TrimSpace(r.data(prober, "4/"+p+" said"))
 		f := found{data: data, detail: fmt.Sprintf("IPv4: %s %q; IPv6: %s %q", v4, said, v6, strings.TrimSpace(r.data(prober, "6/"+p+" said")))}
-		no4 := r.data(route, "v4") == "false"
+		decides := v4
+		if r.data(route, "v4") == "false" {
+			decides = v6
+		}
 		switch {
 		case v4 == ours && (v6 == ours || v6 == ""):
 			f.code = "open"
 		case v4 == ours:
 			f.code = "open4"
-		case v6 == ours && (v4 != "" || no4):
-			f.code = "open6"
-		case v4 == "":
+		case decides == "":
 			f.code = codeUnknown
-		case v4 == other, v4 == mute:
-			f.code = v4
+		case v6 == ours:
+			f.code = "open6"
+		case decides == other, decides == mute:
+			f.code = decides
 		default:
 			f.code = "closed"
 		}
@@ -352,6 +355,10 @@ func (c *Checker) hairpin(ctx context.Context, r results) found {
 			continue
 		}
 		n, _ := strconv.ParseUint(strings.TrimPrefix(name, "in"), 10, 16)
+		home := probe.Look(ctx, c.o.Dial, netip.AddrPortFrom(lo(1), uint16(n)), noToken)
+		if c.judge(home, "") != ours {
+			continue // who was reached from outside has gone, or listens elsewhere
+		}
 		seen := probe.Look(ctx, c.o.Dial, netip.AddrPortFrom(addr, uint16(n)), noToken)
 		data := map[string]string{"address": addr.String(), "port": strconv.Itoa(int(n))}
 		switch how := c.judge(seen, ""); how {

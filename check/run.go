@@ -25,7 +25,7 @@ type step struct {
 	title Text
 }
 
-// results are what the checks before a check found, by name.
+// results are what the checks before a check found, and those before them.
 type results map[string]Result
 
 func (r results) good(name string) bool        { return r[name].State == Good }
@@ -165,7 +165,7 @@ func (c *Checker) do(ctx context.Context, want map[string]bool) error {
 
 // one runs a check if what it needs is good, and notes the result.
 func (c *Checker) one(ctx context.Context, s step) {
-	before := c.snapshot(s.before())
+	before := c.snapshot(c.above(s))
 	for _, n := range s.needs {
 		if !before.good(n) {
 			c.note(c.result(s, c.because(n)))
@@ -206,6 +206,14 @@ const grace = 500 * time.Millisecond
 func (c *Checker) because(other string) found {
 	title := c.step(other).title
 	return found{code: codeBecause, data: map[string]string{"because": other, "because_en": title.EN, "because_ja": title.JA}}
+}
+
+// above are the names of all checks that come before one, however far.
+func (c *Checker) above(s step) (list []string) {
+	for _, n := range s.before() {
+		list = append(append(list, n), c.above(*c.step(n))...)
+	}
+	return list
 }
 
 func (c *Checker) snapshot(names []string) results {

@@ -103,7 +103,9 @@ var cases = []oneCase{
 	{out25, codeUnknown, CouldNotTest, func(w *world) { // a liar's answer is nowhere to connect to
 		w.zone["A mx.gmail.test"], w.zone["A mx.outlook.test"] = []string{"192.168.1.1"}, []string{"127.0.0.1"}
 	}},
+	{out25, "open6", Bad, func(w *world) { gmail6(w, "25", "220 mx.gmail.test ESMTP") }},
 	{out465, "open", Good, fine},
+	{out465, "open6", Good, func(w *world) { gmail6(w, "465", "") }},
 	{out465, "blocked", Bad, func(w *world) { w.ports[gmailIP+":465"], w.ports[mxIP+":465"] = "refuse", "refuse" }},
 	{out465, codeBecause, CouldNotTest, noRoute},
 	{out587, "open", Good, fine},
@@ -123,6 +125,8 @@ var cases = []oneCase{
 	{in25, "other", Bad, func(w *world) { w.probe.see("tcp4", 25, probe.Seen{Reached: probe.Open, Line: "220 not" + ourHost}) }},
 	{in25, "mute", CouldNotTest, func(w *world) { w.probe.see("tcp4", 25, probe.Seen{Reached: probe.Open}) }},
 	{in25, codeBecause, CouldNotTest, noProbe},
+	{in25, "closed", Bad, func(w *world) { only6(w); w.see6(probe.Seen{Reached: probe.Silent}) }},
+	{in25, "open6", Bad, func(w *world) { only6(w); w.see6(probe.Seen{Reached: probe.Open, Line: "220 " + ourHost}) }},
 	{in80, "open", Good, fine},
 	{in80, "closed", Bad, notReached},
 	{in80, codeUnknown, CouldNotTest, func(w *world) { delete(w.probe.seen["tcp4"], 80) }},
@@ -211,12 +215,24 @@ var cases = []oneCase{
 	{hairpin, "missing", Bad, func(w *world) { only25(w); w.ports[ourIP+":25"] = "silent" }},
 	{hairpin, "other", Bad, func(w *world) { only25(w); w.ports[ourIP+":25"] = "220 router.test" }},
 	{hairpin, codeBecause, CouldNotTest, noProbe},
+	{hairpin, codeBecause, CouldNotTest, func(w *world) { only25(w); delete(w.ports, "127.0.0.1:25") }},
+}
+
+// gmail6 has one provider answer over IPv6, and none over IPv4.
+func gmail6(w *world, port, line string) {
+	w.zone["AAAA mx.gmail.test"], w.zone["AAAA smtp.gmail.test"] = []string{"2001:db8::25"}, []string{"2001:db8::25"}
+	w.ports["[2001:db8::25]:"+port] = line
+	w.ports[gmailIP+":"+port], w.ports[mxIP+":"+port] = "silent", "silent"
 }
 
 func only25(w *world) {
 	for _, p := range []uint16{465, 993, 443} {
 		w.probe.see("tcp4", p, probe.Seen{Reached: probe.Silent})
 	}
+}
+
+func only6(w *world) {
+	w.opt.Routes = func() (bool, bool, error) { return false, true, nil }
 }
 
 func (w *world) see6(s probe.Seen) {

@@ -58,7 +58,7 @@ func newWorld() *world {
 		ports: map[string]string{
 			gmailIP + ":25": "220 mx.gmail.test ESMTP", mxIP + ":25": "220 x.outlook.test Microsoft",
 			gmailIP + ":465": "", mxIP + ":465": "", gmailIP + ":587": "", mxIP + ":587": "", gmailIP + ":993": "", mxIP + ":993": "",
-			ourIP + ":25": "220 " + ourHost + " ESMTP",
+			ourIP + ":25": "220 " + ourHost + " ESMTP", "127.0.0.1:25": "220 " + ourHost + " ESMTP",
 		},
 		probe:  newProbe(),
 		router: &Router{Model: "TEST-1", External: netip.MustParseAddr(ourIP)},
