@@ -2,11 +2,16 @@ package certs
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,4 +157,54 @@ func TestALPNChallenge(t *testing.T) {
 	if _, err := shakeWith(s.WebTLSConfig(), probe); err == nil {
 		t.Error("answered after the challenge")
 	}
+}
+
+// TestSwapUnderLoad replaces certificates while clients come, each of whom gets
+// a whole one.
+func TestSwapUnderLoad(t *testing.T) {
+	s, ca := acmeSource(t), newCA(t)
+	var certs []*tls.Certificate
+	for range 2 {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, err := ca.sign([]string{testHost}, key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(chain)
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs = append(certs, &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key, Leaf: leaf})
+	}
+	quit, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-quit:
+				return
+			default:
+				s.replace(func(t *shelf) *shelf {
+					return t.with(func(m map[string]*tls.Certificate) { m[testHost] = certs[i%2] })
+				})
+			}
+		}
+	}()
+	var clients sync.WaitGroup
+	for range 2 {
+		clients.Go(func() {
+			for range 50 {
+				if _, err := shake(s, &tls.Config{InsecureSkipVerify: true, ServerName: testHost}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	close(quit)
+	<-stopped
 }

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -65,8 +66,13 @@ func TestChallenges(t *testing.T) {
 					t.Errorf("%+v", st)
 				}
 			}
-			if state, err := shown(h.mail, "", c); err == nil || len(state.PeerCertificates) > 0 {
-				t.Error("a client that asks for no name accepts anything")
+			conn, err := tls.Dial("tcp", h.mail, &tls.Config{InsecureSkipVerify: true}) // to an address: it asks for no name
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if !conn.ConnectionState().PeerCertificates[0].Equal(h.Leaf()) || h.Leaf().VerifyHostname(host) != nil {
+				t.Error("who asks for no name does not get the host's certificate")
 			}
 			if h.AccountURI() == "" {
 				t.Error("no account for CAA records")
