@@ -130,10 +130,10 @@ type Options struct {
 	Domains []string // whose mail it is
 	Mode    Mode     // how the house is connected now; "" if that is not decided
 
-	DNS    DNS
-	Dial   probe.Dial // nil means net.Dialer
-	Probe  Prober     // nil if there is none
-	Keys   func() []string
+	DNS    DNS             // has to be there
+	Dial   probe.Dial      // nil means net.Dialer
+	Probe  Prober          // nil if there is none
+	Keys   func() []string // of the certificates in use, as probe.Key has them
 	Router func(ctx context.Context) (Router, error)
 
 	Routes    func() (v4, v6 bool, err error) // nil means those of the system
@@ -158,8 +158,9 @@ type Checker struct {
 	steps []step
 	turn  chan struct{} // holds one while checks run
 
-	mu   sync.Mutex
-	last map[string]Result
+	mu      sync.Mutex
+	last    map[string]Result
+	running map[string]bool
 }
 
 // New returns a Checker with what its memory holds. It asks nobody anything.
@@ -176,7 +177,7 @@ func New(o Options) *Checker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result)}
+	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result), running: make(map[string]bool)}
 	if o.Known != nil {
 		c.known = *o.Known
 	}

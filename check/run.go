@@ -172,16 +172,23 @@ func (c *Checker) one(ctx context.Context, s step) {
 			return
 		}
 	}
+	if !c.begin(s.name) {
+		c.note(c.result(s, found{code: codeTimeout, detail: "an earlier try has not ended yet"}))
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	out := make(chan found, 1)
 	go func() {
+		f := found{}
+		defer func() { out <- f }()
+		defer c.end(s.name)
 		defer func() {
 			if p := recover(); p != nil { // a bug in one check must not stop the mail
-				out <- found{code: codeCrash, detail: fmt.Sprintf("%v\n%s", p, debug.Stack())}
+				f = found{code: codeCrash, detail: fmt.Sprintf("%v\n%s", p, debug.Stack())}
 			}
 		}()
-		out <- s.run(c, ctx, before)
+		f = s.run(c, ctx, before)
 	}()
 	var f found
 	select {
@@ -197,6 +204,24 @@ func (c *Checker) one(ctx context.Context, s step) {
 		return // nobody wants to know any more: what it found is how it was stopped
 	}
 	c.note(c.result(s, f))
+}
+
+// begin notes that a check runs. One that minds no time-out is not begun again
+// before it has ended: else they would pile up.
+func (c *Checker) begin(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running[name] {
+		return false
+	}
+	c.running[name] = true
+	return true
+}
+
+func (c *Checker) end(name string) {
+	c.mu.Lock()
+	delete(c.running, name)
+	c.mu.Unlock()
 }
 
 // grace is for a check that sees its context end to say what it has found.

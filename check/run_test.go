@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,33 @@ func TestCancel(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
+	})
+}
+
+// TestStuck: a check that minds no time-out is not begun twice.
+func TestStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var begun atomic.Int64
+		w.opt.Queue = func() (int, time.Duration, error) {
+			if begun.Add(1) == 1 {
+				time.Sleep(time.Hour)
+			}
+			return 0, 0, nil
+		}
+		c := w.checker()
+		for range 3 {
+			if list, _ := c.Test(t.Context(), queue); list[0].Code != codeTimeout {
+				t.Errorf("%+v", list)
+			}
+		}
+		if n := begun.Load(); n != 1 {
+			t.Errorf("begun %d times", n)
+		}
+		time.Sleep(time.Hour)
+		if list, _ := c.Test(t.Context(), queue); list[0].Code != "flows" {
+			t.Errorf("%+v", list)
+		}
 	})
 }
 

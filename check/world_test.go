@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,7 +159,7 @@ type fakeProbe struct {
 	seen  map[string]map[uint16]probe.Seen
 	skew  time.Duration
 	err   error
-	asked int
+	asked atomic.Int64
 }
 
 func newProbe() *fakeProbe {
@@ -178,8 +179,8 @@ func (p *fakeProbe) Echo(ctx context.Context, network string) (probe.Echo, error
 	if p.err != nil || !ok {
 		return probe.Echo{}, errors.Join(p.err, errors.New("no "+network))
 	}
-	p.asked++
-	return probe.Echo{Address: netip.MustParseAddr(a), Port: p.ports[p.asked%len(p.ports)], Time: time.Now().Add(-p.skew)}, nil
+	n := int(p.asked.Add(1))
+	return probe.Echo{Address: netip.MustParseAddr(a), Port: p.ports[n%len(p.ports)], Time: time.Now().Add(-p.skew)}, nil
 }
 
 func (p *fakeProbe) Reach(ctx context.Context, network string, ports []uint16) (probe.Report, error) {

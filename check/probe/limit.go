@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// How often the server works for others. A line check asks for five echoes and
-// one look in each family.
+// How often the server works for others. A line check asks for four echoes and
+// one look in each family, every hour, and as often as somebody who sets up a
+// router presses the button.
 const (
 	window     = time.Hour
-	maxEchoes  = 90   // in a window, for one network
-	maxLooks   = 12   // the same: every look connects five times
+	maxEchoes  = 160  // in a window, for one network
+	maxLooks   = 30   // the same: every look connects five times
 	maxAll     = 2000 // looks in a window for everybody
 	maxClients = 8192 // networks that are counted; more are sent away
 	maxAtOnce  = 16   // looks that run
