@@ -18,6 +18,7 @@ import (
 	"homemail/bridge"
 	"homemail/caps"
 	"homemail/clock"
+	"homemail/dnsplan"
 	"homemail/lan"
 	"homemail/mail"
 	"homemail/outbound"
@@ -38,6 +39,9 @@ type House struct {
 	Bridge  *bridge.Bridge
 	Caps    *caps.Caps
 	LAN     *lan.Devices
+	DNS     dnsplan.DNS
+	Host    string        // our name
+	Ports   dnsplan.Ports // of the doors that mail programs look for
 	Clock   *clock.Clock
 	Started time.Time // of the server; zero if none runs
 	Version string
@@ -207,6 +211,8 @@ func operations() map[string]operation {
 		"bridge.fetch":    op((*House).fetchBridge),
 		"bridge.pause":    op((*House).pauseBridge),
 		"bridge.resume":   op((*House).resumeBridge),
+
+		"dns.plan": op((*House).planDNS),
 
 		"queue.list":         op((*House).listQueue),
 		"queue.show":         op((*House).showQueue),

@@ -49,7 +49,8 @@ type names interface {
 // real fills in what the world does not say, from the settings.
 func (h *house) real(w world) world {
 	if w.names == nil {
-		w.names = resolver.New(resolver.Options{Server: h.config.DNS.Server, Trust: h.config.DNS.Trust, Log: h.log})
+		h.dns = resolver.New(resolver.Options{Server: h.config.DNS.Server, Trust: h.config.DNS.Trust, Log: h.log})
+		w.names = h.dns
 	}
 	if w.local == nil {
 		w.local = localAddrs

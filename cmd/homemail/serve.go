@@ -31,6 +31,7 @@ import (
 	"homemail/pop3d"
 	"homemail/queue"
 	"homemail/relay"
+	"homemail/resolver"
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
@@ -98,6 +99,7 @@ type house struct {
 	bridge *bridge.Bridge
 	caps   *caps.Caps
 	lan    *lan.Devices
+	dns    *resolver.Resolver // nil in a world of its own
 
 	started time.Time // zero if nothing is served
 
@@ -241,7 +243,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Clock: h.clock, Started: h.started, Version: version()}
+	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, DNS: h.dns, Host: h.config.Host(), Ports: h.dnsPorts(), Clock: h.clock, Started: h.started, Version: version()}
 }
 
 // serve answers at one door.

@@ -44,8 +44,8 @@ var layers = map[string]string{
 	"relay/mtasts":     "mail",
 	"relay/preset":     "",
 	"outbound":         "mail store sign relay relay/preset",
-	"dnsplan":          "mail resolver relay/preset",
-	"dnsplan/publish":  "mail dnsplan store",
+	"dnsplan":          "mail resolver",
+	"dnsplan/publish":  "mail resolver dnsplan store",
 	"dnsplan/address":  "mail",
 	"check":            "mail resolver check/probe clock",
 	"check/probe":      "",
@@ -57,7 +57,7 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan clock sign",
+	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan dnsplan clock sign",
 }
 
 // A rule names a module or a package of the standard library, and the only
@@ -76,8 +76,10 @@ var rules = []rule{
 	{"github.com/emersion/go-msgauth", "mailauth sign", true},
 	{"blitiri.com.ar/go/spf", "mailauth", true},
 	{"github.com/caddyserver/certmagic", "certs", true},
+	{"github.com/mholt/acmez", "certs", true},
+	{"go.uber.org/zap", "certs", true},
 	{"github.com/libdns", "dnsplan/publish certs", true},
-	{"github.com/miekg/dns", "resolver dnsplan internal/mailtest", true},
+	{"github.com/miekg/dns", "resolver internal/mailtest", true},
 	{"github.com/prometheus", "metrics", false},
 	{"github.com/alecthomas/kong", "cmd", false},
 	{"flag", "cmd", true},

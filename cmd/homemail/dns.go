@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"homemail/admin"
+	"homemail/dnsplan"
+)
+
+// dnsCommands are about the records that a domain needs.
+func dnsCommands() []command {
+	return []command{
+		{"dns", "DOMAIN", "show the DNS records that a domain needs, and how they are", 1, 1, showDNS},
+	}
+}
+
+func showDNS(in *invocation, f *flag.FlagSet) action {
+	zone := f.Bool("zone", false, "print the records as lines of a zone file, and nothing else")
+	watch := f.Bool("watch", false, "look again until all of them are right")
+	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+	ip := f.String("ip", "", "the house's public `ADDRESSES`, with a comma between; else what the DNS says now")
+	return func(ctx context.Context, args []string) error {
+		q := admin.PlanDNS{Domain: args[0], Compare: !*zone}
+		for _, s := range strings.FieldsFunc(*ip, func(r rune) bool { return r == ',' }) {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return fmt.Errorf("%q is not an IP address", s)
+			}
+			q.Addresses = append(q.Addresses, a)
+		}
+		for {
+			var p admin.DNSPlan
+			if err := in.ask(ctx, "dns.plan", q, &p); err != nil {
+				return err
+			}
+			wrong := notRight(p)
+			switch {
+			case *zone:
+				fmt.Fprint(in.stdout, p.Zone)
+			case in.global.json:
+				if err := in.print(p); err != nil {
+					return err
+				}
+			default:
+				in.tellDNS(p, *lang)
+			}
+			for _, n := range p.Notes {
+				fmt.Fprintf(in.stderr, "homemail: %s\n", n)
+			}
+			if *zone || wrong == 0 {
+				return nil
+			}
+			if !*watch {
+				return fmt.Errorf("%d of %d records are not as they should be", wrong, len(p.Records))
+			}
+			select {
+			case <-ctx.Done():
+				return errors.New("some records are not as they should be yet")
+			case <-time.After(dnsEach):
+			}
+		}
+	}
+}
+
+// dnsEach is how often -watch looks.
+const dnsEach = 15 * time.Second
+
+func notRight(p admin.DNSPlan) (n int) {
+	for _, r := range p.Results {
+		if r.State != dnsplan.Correct {
+			n++
+		}
+	}
+	return n
+}
+
+func (in *invocation) tellDNS(p admin.DNSPlan, lang string) {
+	if len(p.Records) == 0 {
+		fmt.Fprintf(in.stdout, "%s needs no records: mail neither comes nor goes by itself (mode %s)\n", p.Domain, p.Mode)
+		return
+	}
+	if p.Host.Name != "" {
+		fmt.Fprintf(in.stdout, "The records of %s are at %s. %s\n", p.Domain, p.Host.Name, p.Host.URL)
+	}
+	text := func(t dnsplan.Text) string {
+		if lang == "ja" {
+			return t.JA
+		}
+		return t.EN
+	}
+	for _, r := range p.Results {
+		rec := r.Record
+		fmt.Fprintf(in.stdout, "\n%s  %s %s (%s)\n    %s\n", text(r.State.Text()), p.Host.TypedName(rec.Name), rec.Type, text(rec.Rank.Text()), text(rec.Purpose))
+		should := r.Should
+		if len(should) == 0 {
+			should = rec.Values
+		}
+		for _, v := range should {
+			fmt.Fprintf(in.stdout, "    %s\n", p.Host.TypedValue(rec.Type, v))
+		}
+		if r.State == dnsplan.Correct {
+			continue
+		}
+		for _, v := range r.Now {
+			fmt.Fprintf(in.stdout, "    now: %s\n", v)
+		}
+		if why := text(r.Why); why != "" {
+			fmt.Fprintf(in.stdout, "    %s\n", why)
+		}
+	}
+}
+
+// dnsPorts are where mail programs find the doors that are open to everybody.
+func (h *house) dnsPorts() dnsplan.Ports {
+	l := h.config.Listen
+	port := func(door string, addrs []string) uint16 {
+		if len(addrs) == 0 || contains(h.config.Listen.LANOnly, door) {
+			return 0
+		}
+		_, p, err := net.SplitHostPort(addrs[0])
+		n, bad := strconv.ParseUint(p, 10, 16)
+		if err != nil || bad != nil {
+			return 0
+		}
+		return uint16(n)
+	}
+	return dnsplan.Ports{
+		Submissions: port("submissions", l.Submissions), Submission: port("submission", l.Submission),
+		IMAPS: port("imaps", l.IMAPS), IMAP: port("imap", l.IMAP), POP3S: port("pop3s", l.POP3S), POP3: port("pop3", l.POP3),
+	}
+}
