@@ -15,14 +15,18 @@ import (
 // dns asks for what is surely there. One domain may be broken, all are not.
 func (c *Checker) dns(ctx context.Context, _ results) found {
 	var errs []error
+	code := "silent"
 	for _, t := range c.known.Out[25] {
 		mx, err := c.o.DNS.MX(ctx, t.Host)
 		if err == nil && len(mx.List) > 0 {
 			return found{code: "works"}
 		}
+		if err == nil || notFound(err) {
+			code = "wrong"
+		}
 		errs = append(errs, err)
 	}
-	return found{code: "silent", detail: fmt.Sprint(errors.Join(errs...))}
+	return found{code: code, detail: fmt.Sprint(errors.Join(errs...))}
 }
 
 // dnsTrue asks for a name that is surely not there: some providers answer with

@@ -53,6 +53,7 @@ var cases = []oneCase{
 	{dns, "silent", Bad, func(w *world) {
 		w.zone["MX gmail.test"], w.zone["MX outlook.test"] = []string{"TIMEOUT"}, []string{"TIMEOUT"}
 	}},
+	{dns, "wrong", Bad, func(w *world) { delete(w.zone, "MX gmail.test"); delete(w.zone, "MX outlook.test") }},
 	{dns, codeBecause, CouldNotTest, noRoute},
 	{dnsTrue, "true", Good, fine},
 	{dnsTrue, "lies", Bad, func(w *world) { w.opt.DNS = liar{w} }},
