@@ -107,7 +107,7 @@ func wireSet(name, rtype string, ttl int, records []string) set {
 		s.name = "@"
 	}
 	for _, raw := range records {
-		s.values = append(s.values, value{spoken(rtype, raw), raw})
+		s.values = append(s.values, value{data: spoken(rtype, raw), raw: raw})
 	}
 	return s
 }

@@ -44,11 +44,11 @@ func (h *hetzner) sets(ctx context.Context, zone string) ([]set, error) {
 			return nil, err
 		}
 		for _, s := range list.Sets {
-			var raw []string
+			one := wireSet(s.Name, s.Type, value0(s.TTL), nil)
 			for _, r := range s.Records {
-				raw = append(raw, r.Value)
+				one.values = append(one.values, value{spoken(s.Type, r.Value), r.Value, r.Comment})
 			}
-			out = append(out, wireSet(s.Name, s.Type, value0(s.TTL), raw))
+			out = append(out, one)
 		}
 		next := value0(list.Meta.Pagination.Next)
 		if next > maxPages || next != 0 && next <= page {
@@ -68,7 +68,7 @@ func (h *hetzner) put(ctx context.Context, zone string, s set, old *set) error {
 	}
 	want := hetznerSet{}
 	for _, v := range s.values {
-		want.Records = append(want.Records, hetznerRecord{Value: v.raw})
+		want.Records = append(want.Records, hetznerRecord{v.raw, v.note})
 	}
 	if old != nil {
 		return h.do(ctx, http.MethodPost, one+"/actions/set_records", want, nil)

@@ -88,6 +88,9 @@ type Changes struct {
 	// Elsewhere are records of other zones, such as the leave for reports that
 	// another domain has to give.
 	Elsewhere []dnsplan.Record
+
+	// Unable are records of types that the provider does not have.
+	Unable []dnsplan.Record
 }
 
 // None reports whether nothing has to be done.
@@ -121,10 +124,13 @@ func (p *Publisher) Plan(ctx context.Context, z Zone, records []dnsplan.Record) 
 	c := Changes{Zone: z.Name}
 	var mine []dnsplan.Record
 	for _, r := range records {
-		if now.holds(r.Name) {
-			mine = append(mine, r)
-		} else {
+		switch l, ok := z.Provider.(interface{ lacks(rtype string) bool }); {
+		case !now.holds(r.Name):
 			c.Elsewhere = append(c.Elsewhere, r)
+		case ok && l.lacks(r.Type):
+			c.Unable = append(c.Unable, r)
+		default:
+			mine = append(mine, r)
 		}
 	}
 	results := compare(ctx, now, mine)

@@ -35,6 +35,12 @@ type byRecord struct {
 
 func newByRecord(api recordAPI) Provider { return byRecord{api, &sync.Mutex{}} }
 
+// lacks reports whether the provider has no records of a type.
+func (b byRecord) lacks(rtype string) bool {
+	l, ok := b.api.(interface{ lacks(rtype string) bool })
+	return ok && l.lacks(rtype)
+}
+
 func (b byRecord) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
 	items, err := b.api.list(ctx, canonical(zone))
 	if err != nil {

@@ -18,11 +18,12 @@ type set struct {
 	name, rtype string // relative to the zone, "@" for itself
 	ttl         time.Duration
 	values      []value
+	byHand      bool // it is more than DNS records, and never written
 }
 
-// A value has its text in libdns' form, and as the provider writes it: what is
-// not ours goes back as it came.
-type value struct{ data, raw string }
+// A value has its text in libdns' form, and as the provider writes it, with its
+// note: what is not ours goes back as it came.
+type value struct{ data, raw, note string }
 
 // setAPI is a provider that thinks in sets.
 type setAPI interface {
@@ -102,7 +103,7 @@ func (b bySet) edit(ctx context.Context, zone string, records []libdns.Record, c
 		var given []value
 		for _, r := range group {
 			rr := r.RR()
-			given = append(given, value{form(rr), written(rr.Type, form(rr))})
+			given = append(given, value{data: form(rr), raw: written(rr.Type, form(rr))})
 		}
 		var old *set
 		for i := range there {
