@@ -40,6 +40,7 @@ type world struct {
 	cert  tls.Certificate
 	roots *x509.CertPool
 	conns pipes
+	open  []net.Conn // both ends of each
 }
 
 // pipes is a listener whose connections are put into it.
@@ -78,8 +79,21 @@ func newWorld(t *testing.T, names ...string) *world {
 	w.cert, w.roots = certify(t, append(names, "mta-sts.example.test")...)
 	srv := &http.Server{Handler: http.HandlerFunc(w.answer), ErrorLog: log.New(io.Discard, "", 0)}
 	go srv.Serve(tls.NewListener(w.conns, &tls.Config{Certificates: []tls.Certificate{w.cert}}))
-	t.Cleanup(func() { srv.Close(); time.Sleep(time.Minute) }) // for the alerts that nobody reads
+	t.Cleanup(func() {
+		w.hangUp() // first: Close would wait, with its lock held, for alerts that nobody reads
+		srv.Close()
+		time.Sleep(time.Minute)
+	})
 	return w
+}
+
+// hangUp cuts all connections.
+func (w *world) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		c.Close()
+	}
 }
 
 // certify makes a certificate that is its own root.
@@ -134,6 +148,9 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 		return nil, errors.New("connection refused")
 	}
 	ours, theirs := net.Pipe()
+	w.mu.Lock()
+	w.open = append(w.open, ours, theirs)
+	w.mu.Unlock()
 	w.conns <- theirs
 	return ours, nil
 }
