@@ -62,9 +62,14 @@ func (u update) SetRecords(ctx context.Context, zone string, records []libdns.Re
 			}
 		}
 		missing, extra := compareItems(group, there)
-		if len(extra) == len(there) {
+		switch {
+		case group[0].RR().Type == "CNAME":
+			// To add one replaces the other, RFC 2136 §3.4.2.2. Knot 3.2 has none
+			// in the end if it is told to remove and to add.
+			_, err = u.AppendRecords(ctx, zone, group)
+		case len(extra) == len(there):
 			_, err = u.Provider.SetRecords(ctx, zone, group)
-		} else {
+		default:
 			err = u.exchange(ctx, zone, missing, extra)
 		}
 		if err != nil {
