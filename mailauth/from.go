@@ -27,6 +27,9 @@ type header struct {
 	post    string   // the domain of List-Post's mailto
 }
 
+// noFrom is what is bad about a message that shows no author to anybody.
+const noFrom = "no From field"
+
 // readHeader reads a header; cut says that there was more of it.
 func readHeader(b []byte, cut bool) header {
 	var h header
@@ -46,6 +49,8 @@ func readHeader(b []byte, cut bool) header {
 		}
 	}
 	switch {
+	case froms == 0 && !cut:
+		h.bad = noFrom
 	case froms != 1:
 		h.domains, h.bad = nil, "not one From field"
 	case cut || bytes.Count(b, []byte{'\n'}) > maxLines:

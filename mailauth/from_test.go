@@ -74,7 +74,7 @@ func TestFromDomains(t *testing.T) {
 func TestReadHeader(t *testing.T) {
 	for in, want := range map[string]string{
 		"From: a@b.test\r\nMessage-Id: <1@b.test> \r\n\r\n":                          "{[b.test]  <1@b.test>  }",
-		"Subject: x\r\n\r\nFrom: a@b.test\r\n":                                       "{[] not one From field   }",
+		"Subject: x\r\n\r\nFrom: a@b.test\r\n":                                       "{[] no From field   }",
 		"From: a@b.test\r\nfrom: c@d.test\r\n":                                       "{[] not one From field   }",
 		"From : a@b.test\r\nList-Id: Cooks <Cooks.Example.NET>\r\n":                  "{[b.test]   cooks.example.net }",
 		"From: a@b.test\r\nList-Post: <https://x>, <mailto:c@l.test?subject=x>\r\n":  "{[b.test]    l.test}",

@@ -35,7 +35,7 @@ func (k *Check) judge(ctx context.Context, v *mail.Verdict, chain arc.Chain) {
 	default:
 		return
 	}
-	if v.Disposition == mail.Accept && v.DMARC.Override == "" {
+	if v.Disposition == mail.Accept && v.DMARC.Override == "" && h.bad != noFrom {
 		v.Disposition = mail.ToJunk // nobody can vouch for what a reader will see as the author
 		v.Reason = "it cannot be told who the author is: " + v.DMARC.Check.Reason
 	}

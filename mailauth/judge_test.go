@@ -62,11 +62,11 @@ func TestDisposition(t *testing.T) {
 		{"From broken behind p=reject", zone("TXT _dmarc.good.test", "v=DMARC1; p=reject"), "x@evil.test", mailFrom("a@good.test, b@evil.test c"), mail.ResultPermError, mail.Reject},
 		{"no address", zone(), "", mailFrom("MAILER-DAEMON"), mail.ResultNone, mail.Accept},
 		{"address literal", zone(), "", mailFrom("a@[192.0.2.1]"), mail.ResultNone, mail.Accept},
-		{"no From", zone(), "x@evil.test", "Subject: x\r\n\r\nhello\r\n", mail.ResultPermError, mail.ToJunk},
+		{"no From", zone(), "x@evil.test", "Subject: x\r\n\r\nhello\r\n", mail.ResultPermError, mail.Accept},
 		{"no body", zone("TXT _dmarc.good.test", "v=DMARC1; p=reject"), "x@evil.test", "From: a@good.test", mail.ResultFail, mail.Reject},
 		{"header too long", zone("TXT _dmarc.good.test", "v=DMARC1; p=reject"), "x@evil.test", "From: a@good.test\r\n" + strings.Repeat("X: "+strings.Repeat("y", 900)+"\r\n", 300) + "\r\nhello\r\n", mail.ResultPermError, mail.Reject},
 		{"header without end", zone(), "x@evil.test", "From: a@good.test\r\nX: " + strings.Repeat("y", 300<<10), mail.ResultPermError, mail.ToJunk},
-		{"nothing", zone(), "x@evil.test", "", mail.ResultPermError, mail.ToJunk},
+		{"nothing", zone(), "x@evil.test", "", mail.ResultPermError, mail.Accept},
 	} {
 		v := judgeText(t, Options{Resolver: tt.zone}, mail.Path(tt.from), tt.message)
 		if v.DMARC.Result != tt.dmarc || v.Disposition != tt.want {

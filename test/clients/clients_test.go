@@ -259,8 +259,8 @@ func shorten(text string) string {
 	return fmt.Sprintf("%s ... (%d bytes)", text[:most], len(text))
 }
 
-// trace is what delivery puts before a message, RFC 5321 §4.4.
-var trace = regexp.MustCompile(`^Return-Path: <[^\r\n]*>\r\nDelivered-To: [^\r\n]+\r\nReceived: [^\r\n]+\r\n(?:[ \t][^\r\n]*\r\n)+$`)
+// trace is what delivery puts before a message, RFC 5321 §4.4 and RFC 8601 §4.1.
+var trace = regexp.MustCompile(`^Return-Path: <[^\r\n]*>\r\nDelivered-To: [^\r\n]+\r\n(?:Authentication-Results: [^\r\n]+\r\n(?:[ \t][^\r\n]*\r\n)*)?Received: [^\r\n]+\r\n(?:[ \t][^\r\n]*\r\n)+$`)
 
 // same says whether got is want, byte for byte, after the trace.
 func same(got, want string) error {
