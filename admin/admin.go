@@ -17,6 +17,7 @@ import (
 
 	"homemail/bridge"
 	"homemail/caps"
+	"homemail/check"
 	"homemail/clock"
 	"homemail/dnsplan"
 	"homemail/lan"
@@ -40,11 +41,14 @@ type House struct {
 	Caps    *caps.Caps
 	LAN     *lan.Devices
 	DNS     dnsplan.DNS
-	Host    string        // our name
-	Ports   dnsplan.Ports // of the doors that mail programs look for
-	Clock   *clock.Clock
-	Started time.Time // of the server; zero if none runs
-	Version string
+	LineDNS check.DNS
+	// Certificate is the one in use, for the checks.
+	Certificate func() (check.Certificate, error)
+	Host        string        // our name
+	Ports       dnsplan.Ports // of the doors that mail programs look for
+	Clock       *clock.Clock
+	Started     time.Time // of the server; zero if none runs
+	Version     string
 }
 
 // Empty is the request or answer of an operation that has none.
@@ -212,7 +216,8 @@ func operations() map[string]operation {
 		"bridge.pause":    op((*House).pauseBridge),
 		"bridge.resume":   op((*House).resumeBridge),
 
-		"dns.plan": op((*House).planDNS),
+		"dns.plan":   op((*House).planDNS),
+		"line.check": op((*House).checkLine),
 
 		"queue.list":         op((*House).listQueue),
 		"queue.show":         op((*House).showQueue),

@@ -77,7 +77,11 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 		flags.Usage()
 		return 2
 	}
-	if err := do(ctx, words); err != nil {
+	err = do(ctx, words)
+	if code := exitCode(0); errors.As(err, &code) {
+		return int(code)
+	}
+	if err != nil {
 		fmt.Fprintf(in.stderr, "homemail: %v\n", err)
 		return 1
 	}
@@ -148,7 +152,7 @@ func commands() []command {
 	return slices.Concat([]command{
 		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
 		{"serve", "", "run the server", 0, 0, serve},
-	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), dnsCommands(), []command{
+	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), dnsCommands(), lineCommands(), []command{
 		{"config", "", "show the settings in force and where each comes from", 0, 0, showConfig},
 		{"version", "", "show the version", 0, 0, showVersion},
 	})

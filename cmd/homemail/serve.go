@@ -243,7 +243,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, DNS: h.dns, Host: h.config.Host(), Ports: h.dnsPorts(), Clock: h.clock, Started: h.started, Version: version()}
+	return &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, DNS: h.dns, LineDNS: h.dns, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), Clock: h.clock, Started: h.started, Version: version()}
 }
 
 // serve answers at one door.

@@ -49,6 +49,10 @@ var layers = map[string]string{
 	"dnsplan/address":  "mail",
 	"check":            "mail resolver check/probe clock",
 	"check/probe":      "",
+	"router":           "",
+	"mdns":             "",
+	"autoconfig":       "mail",
+	"web":              "mail autoconfig",
 	"queue":            "mail mail/message store dsn clock",
 	"bridge":           "mail store",
 	"deliver":          "mail mail/message store",
@@ -57,7 +61,7 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan dnsplan clock sign",
+	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
 }
 
 // A rule names a module or a package of the standard library, and the only
