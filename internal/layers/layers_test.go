@@ -46,7 +46,7 @@ var layers = map[string]string{
 	"outbound":         "mail store sign relay relay/preset",
 	"dnsplan":          "mail resolver",
 	"dnsplan/publish":  "mail resolver dnsplan store",
-	"address":          "mail resolver dnsplan",
+	"address":          "mail dnsplan dnsplan/publish",
 	"check":            "mail resolver check/probe clock",
 	"check/probe":      "",
 	"router":           "",
