@@ -38,7 +38,7 @@ func notReached(w *world) {
 	}
 }
 
-var failure = errors.New("broken")
+var errFailure = errors.New("broken")
 
 func noRoute(w *world) { w.opt.Routes = func() (bool, bool, error) { return false, false, nil } }
 func noProbe(w *world) { w.probe = nil }
@@ -47,7 +47,7 @@ func fine(*world)      {}
 var cases = []oneCase{
 	{route, "both", Good, fine},
 	{route, "none", Bad, noRoute},
-	{route, codeUnknown, CouldNotTest, func(w *world) { w.opt.Routes = func() (bool, bool, error) { return false, false, failure } }},
+	{route, codeUnknown, CouldNotTest, func(w *world) { w.opt.Routes = func() (bool, bool, error) { return false, false, errFailure } }},
 	{dns, "works", Good, fine},
 	{dns, "works", Good, func(w *world) { w.zone["MX gmail.test"] = []string{"SERVFAIL"} }}, // one is enough
 	{dns, "silent", Bad, func(w *world) {
@@ -64,7 +64,7 @@ var cases = []oneCase{
 	{router, "answers", Good, fine},
 	{router, codeUnset, CouldNotTest, func(w *world) { w.router = nil }},
 	{prober, "answers", Good, fine},
-	{prober, "silent", CouldNotTest, func(w *world) { w.probe.err = failure }},
+	{prober, "silent", CouldNotTest, func(w *world) { w.probe.err = errFailure }},
 	{prober, codeUnset, CouldNotTest, noProbe},
 	{prober, codeUnset, CouldNotTest, func(w *world) { w.probe.err = probe.ErrNone }},
 	{address4, "public", Good, fine},
@@ -194,7 +194,7 @@ var cases = []oneCase{
 	{disk, "room", Good, fine},
 	{disk, "low", Bad, func(w *world) { w.opt.Disk = func() (int64, int64, error) { return 900, 500, nil } }},
 	{disk, "full", Bad, func(w *world) { w.opt.Disk = func() (int64, int64, error) { return 100, 500, nil } }},
-	{disk, codeUnknown, CouldNotTest, func(w *world) { w.opt.Disk = func() (int64, int64, error) { return 0, 0, failure } }},
+	{disk, codeUnknown, CouldNotTest, func(w *world) { w.opt.Disk = func() (int64, int64, error) { return 0, 0, errFailure } }},
 	{certificate, "valid", Good, fine},
 	{certificate, "soon", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(5), Issued: true}) }},
 	{certificate, "expired", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(-5), Issued: true}) }},
@@ -203,7 +203,7 @@ var cases = []oneCase{
 	{certificate, "name", Bad, func(w *world) { w.opt.Host = "new.example.test"; w.cert(Certificate{Leaf: leaf(50), Issued: true}) }},
 	{certificate, "waiting", Waiting, func(w *world) { w.cert(Certificate{Leaf: leaf(500), Waiting: true}) }},
 	{certificate, codeBecause, CouldNotTest, func(w *world) { w.opt.Clock = why("it is 1970") }},
-	{certificate, codeUnknown, CouldNotTest, func(w *world) { w.opt.Cert = func() (Certificate, error) { return Certificate{}, failure } }},
+	{certificate, codeUnknown, CouldNotTest, func(w *world) { w.opt.Cert = func() (Certificate, error) { return Certificate{}, errFailure } }},
 	{queue, "flows", Good, fine},
 	{queue, "stuck", Bad, func(w *world) { w.opt.Queue = func() (int, time.Duration, error) { return 2, 2 * time.Hour, nil } }},
 	{queue, "stuck", Bad, func(w *world) { w.opt.Queue = func() (int, time.Duration, error) { return 21, time.Minute, nil } }},
