@@ -63,16 +63,42 @@ func (p *Publisher) apply(ctx context.Context, z Zone, planned string, steps []S
 	if len(todo) == 0 {
 		return Report{Done: steps}, nil
 	}
-	var failed error
-	for _, s := range todo {
-		if failed = now.do(ctx, z, s); failed != nil {
-			failed = fmt.Errorf("%s %s: %w", s.Name, s.Type, failed)
-			break
-		}
-	}
+	failed := now.doAll(ctx, z, steps, todo)
 	report, err := see(ctx, z, steps, failed)
 	p.log(z, report, err)
 	return report, err
+}
+
+// doAll does steps, of all that are to be done. What is only added goes in one
+// call, which some providers do in one request; if that fails, one after the
+// other, so that what can be done is.
+func (s *snapshot) doAll(ctx context.Context, z Zone, all, todo []Step) error {
+	added := 0
+	var records []libdns.Record
+	for ; added < len(todo) && len(todo[added].Del) == 0; added++ {
+		records = append(records, s.records(todo[added], todo[added].Change.Add)...)
+	}
+	if added > 1 {
+		_, failed := z.Provider.AppendRecords(ctx, z.Name+".", records)
+		if failed == nil {
+			todo = todo[added:]
+		} else {
+			now, err := read(ctx, z)
+			if err != nil {
+				return failed
+			}
+			if todo, err = now.todo(all); err != nil {
+				return failed // in the middle of a step
+			}
+			s = now
+		}
+	}
+	for _, st := range todo {
+		if err := s.do(ctx, z, st); err != nil {
+			return fmt.Errorf("%s %s: %w", st.Name, st.Type, err)
+		}
+	}
+	return nil
 }
 
 // todo are the steps that are not done yet. All others must be as planned.
@@ -99,16 +125,10 @@ func same(a, b []string) bool {
 }
 
 func (s *snapshot) do(ctx context.Context, z Zone, st Step) (err error) {
-	records := func(values []string) (out []libdns.Record) {
-		for _, v := range values {
-			out = append(out, s.record(st.Name, st.Type, v, st.TTL))
-		}
-		return out
-	}
 	zone := z.Name + "."
 	switch {
 	case len(st.Del) == 0:
-		_, err = z.Provider.AppendRecords(ctx, zone, records(st.Change.Add))
+		_, err = z.Provider.AppendRecords(ctx, zone, s.records(st, st.Change.Add))
 	case len(st.Change.Add) == 0:
 		var gone []libdns.Record
 		for _, rr := range s.sets[key(st.Name, st.Type)] { // as they were given, with their own TTL
@@ -118,9 +138,16 @@ func (s *snapshot) do(ctx context.Context, z Zone, st Step) (err error) {
 		}
 		_, err = z.Provider.DeleteRecords(ctx, zone, gone)
 	default:
-		_, err = z.Provider.SetRecords(ctx, zone, records(st.after()))
+		_, err = z.Provider.SetRecords(ctx, zone, s.records(st, st.after()))
 	}
 	return err
+}
+
+func (s *snapshot) records(st Step, values []string) (out []libdns.Record) {
+	for _, v := range values {
+		out = append(out, s.record(st.Name, st.Type, v, st.TTL))
+	}
+	return out
 }
 
 const (

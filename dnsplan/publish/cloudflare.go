@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libdns/libdns"
@@ -16,10 +17,15 @@ import (
 var errPages = errors.New("the DNS host's list of records does not end")
 
 // cloudflare is Cloudflare, https://developers.cloudflare.com/api/resources/dns/.
-type cloudflare struct{ rest }
+type cloudflare struct {
+	rest
+	mu    sync.Mutex
+	zones map[string]string // ids by name
+}
 
 func newCloudflare(c map[string]string, client *http.Client) (Provider, error) {
-	return newByRecord(&cloudflare{rest{base: "https://api.cloudflare.com/client/v4", client: client, auth: bearer(c["token"])}}), nil
+	r := rest{base: "https://api.cloudflare.com/client/v4", client: client, auth: bearer(c["token"])}
+	return newByRecord(&cloudflare{rest: r, zones: map[string]string{}}), nil
 }
 
 // cfRecord is a record of Cloudflare's. Data is of types with more than one
@@ -54,6 +60,11 @@ type cfData struct {
 const cfPage = 100
 
 func (c *cloudflare) zoneID(ctx context.Context, zone string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id := c.zones[zone]; id != "" {
+		return id, nil
+	}
 	var out struct {
 		Result []struct{ ID, Name string }
 	}
@@ -62,7 +73,8 @@ func (c *cloudflare) zoneID(ctx context.Context, zone string) (string, error) {
 	}
 	for _, z := range out.Result {
 		if canonical(z.Name) == zone && z.ID != "" {
-			return url.PathEscape(z.ID), nil
+			c.zones[zone] = url.PathEscape(z.ID)
+			return c.zones[zone], nil
 		}
 	}
 	return "", fmt.Errorf("the token may not read the zone %s, or the account has none of this name", zone)

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -22,7 +23,7 @@ type fakeCloudflare struct {
 	records []map[string]any
 	limited bool // has said once that it is asked too often
 	answers int
-	failAt  int // write that is refused
+	failAt  int // first write that is refused
 	writes  int
 }
 
@@ -49,7 +50,7 @@ func (f *fakeCloudflare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.page(w, r)
 	case strings.HasPrefix(path, "/z1/dns_records"):
 		f.writes++
-		if f.writes == f.failAt {
+		if f.failAt > 0 && f.writes >= f.failAt {
 			f.refuse(w, http.StatusInternalServerError, 1000, "internal")
 			return
 		}
@@ -212,5 +213,38 @@ func TestCloudflareRefuses(t *testing.T) {
 	_, err = pub.Plan(t.Context(), Zone{"example.org", bad}, nil)
 	if err == nil || !strings.Contains(err.Error(), "does not accept the credentials") || strings.Contains(err.Error(), "other") {
 		t.Errorf("with a wrong token: %v", err)
+	}
+}
+
+// A switch that is broken off half way does not lose where the mail went.
+func TestMXHalfWay(t *testing.T) {
+	f, p := newFakeCloudflare(t, lived())
+	pub, _ := newPublisher()
+	z := Zone{"example.org", p}
+	was := zoneText(p)
+	sw := func() error {
+		c, err := pub.Plan(t.Context(), z, wanted(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pub.SwitchMX(t.Context(), z, c)
+		return err
+	}
+	f.failAt = f.writes + 2
+	if err := sw(); !errors.Is(err, ErrPart) {
+		t.Fatalf("half way: %v", err)
+	}
+	if now := zoneText(p); now == was || !strings.Contains(now, "MX 10 mail.example.org") || !strings.Contains(now, "MX 5 mx2.mailhost.example") {
+		t.Fatalf("half way:\n%s", now)
+	}
+	f.failAt = 0
+	if err := sw(); err != nil {
+		t.Fatal(err)
+	}
+	if now := zoneText(p); strings.Contains(now, "mx2.mailhost") {
+		t.Errorf("switched:\n%s", now)
+	}
+	if _, err := pub.RestoreMX(t.Context(), z, "example.org"); err != nil || zoneText(p) != was {
+		t.Errorf("restored: %v\n%s", err, zoneText(p))
 	}
 }

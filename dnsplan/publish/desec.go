@@ -83,9 +83,14 @@ func (h headers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// put changes one set by the interface for many, which alone makes, changes and
-// removes: a set without records goes.
+// put changes one set.
 func (d *desec) put(ctx context.Context, zone string, s set, _ *set) error {
+	return d.putAll(ctx, zone, []set{s})
+}
+
+// putAll makes, changes and removes sets in one request: one without records
+// goes. A domain may be written some times a minute only.
+func (d *desec) putAll(ctx context.Context, zone string, sets []set) error {
 	path := "/domains/" + url.PathEscape(zone) + "/"
 	var domain struct {
 		MinimumTTL int `json:"minimum_ttl"`
@@ -93,11 +98,14 @@ func (d *desec) put(ctx context.Context, zone string, s set, _ *set) error {
 	if err := d.do(ctx, http.MethodGet, path, nil, &domain); err != nil {
 		return err
 	}
-	one := desecSet{Subname: s.name, Type: s.rtype, TTL: max(seconds(s.ttl), domain.MinimumTTL), Records: raws(s.values)}
-	if s.name == "@" {
-		one.Subname = ""
+	list := make([]desecSet, len(sets))
+	for i, s := range sets {
+		list[i] = desecSet{Subname: s.name, Type: s.rtype, TTL: max(seconds(s.ttl), domain.MinimumTTL), Records: raws(s.values)}
+		if s.name == "@" {
+			list[i].Subname = ""
+		}
 	}
-	return d.do(ctx, http.MethodPatch, path+"rrsets/", []desecSet{one}, nil)
+	return d.do(ctx, http.MethodPatch, path+"rrsets/", list, nil)
 }
 
 // wireSet is a set whose records are written as in a zone file.

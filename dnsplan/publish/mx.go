@@ -55,22 +55,21 @@ func (p *Publisher) SwitchMX(ctx context.Context, z Zone, c Changes) (Report, er
 	return p.apply(ctx, z, c.Zone, c.MX)
 }
 
-// keepFormer keeps what an MX was, unless that is only what we ourselves have
-// set not long ago.
+// keepFormer keeps what an MX was, unless we ourselves have set some of that not
+// long ago: a switch may have been broken off half way.
 func (p *Publisher) keepFormer(s Step, ttl time.Duration) error {
 	old, err := p.FormerMX(s.Name)
 	if err != nil && !errors.Is(err, ErrNoFormer) {
 		return err
 	}
 	now := time.Now()
-	if err == nil && now.Sub(old.At) < keepMX && sameMX(s.Was, old.Ours) {
+	begun := slices.ContainsFunc(s.Was, func(v string) bool { return slices.Contains(old.Ours, v) })
+	if err == nil && now.Sub(old.At) < keepMX && begun {
 		old.Ours = s.after()
 		return p.putFormer(s.Name, old)
 	}
 	return p.putFormer(s.Name, FormerMX{Values: s.Was, TTL: ttl, Ours: s.after(), At: now.UTC().Round(0)})
 }
-
-func sameMX(a, b []string) bool { return len(a) > 0 && same(a, b) }
 
 func (p *Publisher) putFormer(domain string, f FormerMX) error {
 	b, err := json.Marshal(f)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libdns/libdns"
@@ -274,7 +275,7 @@ func TestFailsHalfWay(t *testing.T) {
 			m := &memory{rr: lived()}
 			failed := false
 			m.hook = func(n int) error {
-				if n == at {
+				if n >= at { // and stays away
 					failed = true
 					return errBroken
 				}
@@ -401,5 +402,78 @@ func TestInTheWay(t *testing.T) {
 	}
 	if !strings.Contains(c.String(), "- mail.example.org A 192.0.2.1\n+ mail.example.org A 203.0.113.25\n") {
 		t.Errorf("our own name is not corrected:\n%s", c)
+	}
+}
+
+// A provider that says yes and does nothing is found out.
+func TestIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{rr: lived(), deaf: true}
+		p, _ := newPublisher()
+		z := Zone{"example.org", m}
+		c, err := p.Plan(t.Context(), z, wanted(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Apply(t.Context(), z, c)
+		if !errors.Is(err, ErrIgnored) || len(r.NotDone) != len(c.Steps) {
+			t.Errorf("%v, not done %d of %d", err, len(r.NotDone), len(c.Steps))
+		}
+		if text := r.Text(); !strings.Contains(text.EN, "Not done: mail.example.org A,") || !strings.Contains(text.JA, "未登録: ") {
+			t.Errorf("said: %v", text)
+		}
+	})
+}
+
+// A state that cannot be kept stops the switch before it begins.
+func TestMXNotKept(t *testing.T) {
+	m := &memory{rr: lived()}
+	p := New(Options{Store: fullShelf{}, NotFound: errNothing})
+	z := Zone{"example.org", m}
+	c, err := p.Plan(t.Context(), z, wanted(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := m.text()
+	if _, err := p.SwitchMX(t.Context(), z, c); !errors.Is(err, errBroken) || m.text() != before {
+		t.Errorf("switched: %v\n%s", err, m.text())
+	}
+}
+
+type fullShelf struct{}
+
+func (fullShelf) State(string) ([]byte, error)  { return nil, errNothing }
+func (fullShelf) PutState(string, []byte) error { return errBroken }
+
+func TestOpen(t *testing.T) {
+	for _, p := range Providers() {
+		full := map[string]string{}
+		for _, c := range p.Credentials {
+			if full[c.Name] = "QUJD"; c.Optional {
+				full[c.Name] = ""
+			}
+			if c.Label.EN == "" || c.Label.JA == "" {
+				t.Errorf("%s: %s has no label", p.ID, c.Name)
+			}
+		}
+		if prov, err := Open(p.ID, full, nil); err != nil || prov == nil {
+			t.Errorf("%s: %v", p.ID, err)
+		}
+		for name, v := range full {
+			delete(full, name)
+			if _, err := Open(p.ID, full, nil); (err == nil) != (v == "") || err != nil && !errors.Is(err, ErrCredentials) {
+				t.Errorf("%s without %s: %v", p.ID, name, err)
+			}
+			full[name] = v
+		}
+		if p.Where.EN == "" || p.Where.JA == "" {
+			t.Errorf("%s does not say where", p.ID)
+		}
+	}
+	if _, err := Open("namecheap", nil, nil); !errors.Is(err, ErrProvider) {
+		t.Errorf("unknown: %v", err)
+	}
+	if _, err := Open("gandi", map[string]string{"token": "a\nb"}, nil); !errors.Is(err, ErrCredentials) {
+		t.Errorf("two lines: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/libdns/libdns"
@@ -122,6 +123,7 @@ func (b byRecord) edit(ctx context.Context, zone string, records []libdns.Record
 			}
 		}
 		if err = change(zone, group, there); err != nil {
+			err = fmt.Errorf("%s %s: %w", absolute(first.Name, zone), first.Type, err)
 			break
 		}
 		done = append(done, group...)

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,11 @@ type setAPI interface {
 	// put lets a set be as given, and go if it has no values. old is what stood
 	// there, nil for nothing.
 	put(ctx context.Context, zone string, s set, old *set) error
+}
+
+// bulkAPI is one that changes many sets at once, all or none.
+type bulkAPI interface {
+	putAll(ctx context.Context, zone string, sets []set) error
 }
 
 // bySet makes a Provider of a setAPI.
@@ -96,32 +102,43 @@ func (b bySet) edit(ctx context.Context, zone string, records []libdns.Record, c
 	if err != nil {
 		return nil, err
 	}
-	var done []libdns.Record
+	var wants []set
+	var olds []*set
 	for _, group := range groups(records) {
-		first := group[0].RR()
-		want := set{name: first.Name, rtype: first.Type, ttl: first.TTL}
-		var given []value
-		for _, r := range group {
-			rr := r.RR()
-			given = append(given, value{data: form(rr), raw: written(rr.Type, form(rr))})
-		}
-		var old *set
-		for i := range there {
-			if s := &there[i]; s.name == want.name && s.rtype == want.rtype {
-				old = s
-				want.values = slices.Clone(s.values)
-			}
-		}
-		want.values = change(want.values, given)
+		want, old := edited(there, group, change)
 		if old != nil && slices.Equal(old.values, want.values) || old == nil && len(want.values) == 0 {
 			continue
 		}
-		if err := b.api.put(ctx, zone, want, old); err != nil {
-			return done, err
-		}
-		done = append(done, group...)
+		wants, olds = append(wants, want), append(olds, old)
 	}
-	return done, nil
+	if bulk, ok := b.api.(bulkAPI); ok && len(wants) > 0 {
+		return records, bulk.putAll(ctx, zone, wants)
+	}
+	for i, want := range wants {
+		if err := b.api.put(ctx, zone, want, olds[i]); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", absolute(want.name, zone), want.rtype, err)
+		}
+	}
+	return records, nil
+}
+
+// edited is what a change of records makes of the set that they are of.
+func edited(there []set, group []libdns.Record, change func(now, given []value) []value) (want set, old *set) {
+	first := group[0].RR()
+	want = set{name: first.Name, rtype: first.Type, ttl: first.TTL}
+	var given []value
+	for _, r := range group {
+		rr := r.RR()
+		given = append(given, value{data: form(rr), raw: written(rr.Type, form(rr))})
+	}
+	for i := range there {
+		if s := &there[i]; s.name == want.name && s.rtype == want.rtype {
+			old = s
+			want.values = slices.Clone(s.values)
+		}
+	}
+	want.values = change(want.values, given)
+	return want, old
 }
 
 // groups are records by name and type, in the order in which they came.
