@@ -145,6 +145,39 @@ func TestRealTLS(t *testing.T) {
 	}
 }
 
+// A CA gets the certificate of its TLS-ALPN-01 challenge (RFC 8737) through us,
+// and browsers theirs at the same time.
+func TestALPNChallenge(t *testing.T) {
+	const acmeTLS = "acme-tls/1"
+	o := names()
+	own, pool := certify(t)
+	challenge, _ := certify(t)
+	challenge.NextProtos = []string{acmeTLS}
+	own.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if len(h.SupportedProtos) == 1 && h.SupportedProtos[0] == acmeTLS {
+			return challenge, nil
+		}
+		return nil, nil
+	}
+	o.TLS = own
+	addr, _ := start(t, server(t, o).ServeTLS)
+	want, err := challenge.GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "mail.example.test", NextProtos: []string{acmeTLS}, InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if at := c.ConnectionState(); at.NegotiatedProtocol != acmeTLS || !bytes.Equal(at.PeerCertificates[0].Raw, want.Certificate[0]) {
+		t.Errorf("got %q", at.NegotiatedProtocol)
+	}
+	if resp, _ := get(t, client(t, addr, pool), "https://mail.example.test/"); resp.StatusCode != 404 {
+		t.Errorf("got %v", resp.Status)
+	}
+}
+
 // Without a certificate that devices trust a profile is given out all the same.
 func TestUnsigned(t *testing.T) {
 	for _, c := range []*tls.Config{nil, {}, {Certificates: []tls.Certificate{{}}}, {GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, io.EOF }}} {
