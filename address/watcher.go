@@ -314,7 +314,11 @@ func (w *Watcher) tell(now Addrs) {
 	if !done {
 		return
 	}
-	w.o.Log.Info(fmt.Sprintf("address changed %s -> %s, DNS updated", was, now))
+	text := fmt.Sprintf("address changed %s -> %s", was, now)
+	if len(w.o.Updaters) > 0 {
+		text += ", DNS updated"
+	}
+	w.o.Log.Info(text)
 	if err := w.save(); err != nil {
 		w.o.Log.Warn("what was published is not kept", "err", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -35,8 +36,8 @@ var (
 	ErrIgnored = errors.New("the DNS host did not do as it said")
 )
 
-// Apply does what was planned, but for the MX. It stops at the first error.
-// Steps that somebody has done meanwhile count as done, so that to apply again
+// Apply does what was planned, but for the MX. It stops at the first error, but
+// goes on where only one record was refused. Steps that somebody has done meanwhile count as done, so that to apply again
 // is safe.
 func (p *Publisher) Apply(ctx context.Context, z Zone, c Changes) (Report, error) {
 	if slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Type == "MX" }) {
@@ -93,12 +94,24 @@ func (s *snapshot) doAll(ctx context.Context, z Zone, all, todo []Step) error {
 			s = now
 		}
 	}
+	var refusals []error
 	for _, st := range todo {
-		if err := s.do(ctx, z, st); err != nil {
-			return fmt.Errorf("%s %s: %w", st.Name, st.Type, err)
+		err := s.do(ctx, z, st)
+		if err == nil {
+			continue
+		}
+		refusals = append(refusals, fmt.Errorf("%s %s: %w", st.Name, st.Type, err))
+		if !refused(err) {
+			break
 		}
 	}
-	return nil
+	return errors.Join(refusals...)
+}
+
+// refused reports whether a provider does not take one record, as some do not
+// take an SRV record that says that there is no service. That holds up no other.
+func refused(err error) bool {
+	return errors.Is(err, errRecord) || isStatus(err, http.StatusBadRequest) || isStatus(err, http.StatusConflict) || isStatus(err, http.StatusUnprocessableEntity)
 }
 
 // todo are the steps that are not done yet. All others must be as planned.

@@ -14,7 +14,10 @@ import (
 	"github.com/libdns/libdns"
 )
 
-var errPages = errors.New("the DNS host's list of records does not end")
+var (
+	errPages  = errors.New("the DNS host's list of records does not end")
+	errRecord = errors.New("this record cannot be written")
+)
 
 // cloudflare is Cloudflare, https://developers.cloudflare.com/api/resources/dns/.
 type cloudflare struct {
@@ -145,7 +148,7 @@ func value0[T any](p *T) (v T) {
 func cfOf(zone string, rr libdns.RR) (cfRecord, error) {
 	r := cfRecord{Name: absolute(rr.Name, zone), Type: rr.Type, TTL: max(60, seconds(rr.TTL))}
 	f := strings.Fields(rr.Data)
-	bad := fmt.Errorf("%s %q cannot be published", rr.Type, rr.Data)
+	bad := fmt.Errorf("%w: %q", errRecord, rr.Data)
 	host := func() string {
 		if h := f[len(f)-1]; h != "." {
 			return strings.TrimSuffix(h, ".")

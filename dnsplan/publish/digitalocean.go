@@ -81,7 +81,7 @@ func (r doRecord) rr(zone string) libdns.RR {
 func doOf(rr libdns.RR) (doRecord, error) {
 	r := doRecord{Type: rr.Type, Name: rr.Name, Data: rr.Data, TTL: max(doMinTTL, seconds(rr.TTL))}
 	f := strings.Fields(rr.Data)
-	bad := fmt.Errorf("%s %q cannot be published", rr.Type, rr.Data)
+	bad := fmt.Errorf("%w: %q", errRecord, rr.Data)
 	switch rr.Type {
 	case "MX":
 		n, err := numbers(f, 1, 16)

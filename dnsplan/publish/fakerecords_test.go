@@ -3,6 +3,7 @@ package publish
 import (
 	"crypto/sha1"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,37 @@ func id(path string) int64 {
 }
 
 func TestDigitalOcean(t *testing.T) {
+	testWhole(t, fakeDigitalOcean(t, false))
+	p, err := Open("digitalocean", map[string]string{"token": "x"}, nil)
+	if err != nil || !p.(byRecord).lacks("TLSA") || p.(byRecord).lacks("CAA") {
+		t.Errorf("TLSA: %v", err)
+	}
+}
+
+// A record that a provider does not take holds up no other.
+func TestRefused(t *testing.T) {
+	pub, _ := newPublisher()
+	z := Zone{"example.org", fakeDigitalOcean(t, true)}
+	c, err := pub.Plan(t.Context(), z, wanted(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pub.Apply(t.Context(), z, c)
+	if !errors.Is(err, ErrPart) || !strings.Contains(err.Error(), "Port must be") {
+		t.Errorf("error: %v", err)
+	}
+	for _, s := range r.NotDone {
+		if s.Type != "SRV" || !strings.HasSuffix(s.Change.Add[0], " .") {
+			t.Errorf("not done: %s", s)
+		}
+	}
+	if len(r.NotDone) == 0 || len(r.NotDone)+len(r.Done) != len(c.Steps) {
+		t.Errorf("done %d, not done %d of %d", len(r.Done), len(r.NotDone), len(c.Steps))
+	}
+}
+
+func fakeDigitalOcean(t *testing.T, refuse bool) Provider {
+	t.Helper()
 	s := &recordStore[doRecord]{}
 	for _, r := range lived() {
 		d, err := doOf(r)
@@ -57,7 +89,7 @@ func TestDigitalOcean(t *testing.T) {
 		}
 		s.add(d)
 	}
-	testWhole(t, openFake(t, "digitalocean", "api.digitalocean.com", map[string]string{"token": "t0ken"}, func(w http.ResponseWriter, r *http.Request) {
+	return openFake(t, "digitalocean", "api.digitalocean.com", map[string]string{"token": "t0ken"}, func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		path, ok := strings.CutPrefix(r.URL.Path, "/v2/domains/example.org/records")
@@ -84,6 +116,8 @@ func TestDigitalOcean(t *testing.T) {
 		case r.Method == http.MethodDelete && there:
 			delete(s.all, id(path))
 			w.WriteHeader(http.StatusNoContent)
+		case in.Type == "SRV" && value0(in.Port) == 0 && refuse:
+			http.Error(w, `{"id": "unprocessable_entity", "message": "Port must be between 1 and 65535"}`, http.StatusUnprocessableEntity)
 		case in.TTL < 30 || host && !strings.HasSuffix(in.Data, "."):
 			http.Error(w, `{"id": "unprocessable_entity", "message": "Data needs to end with a dot (.)"}`, http.StatusUnprocessableEntity)
 		case r.Method == http.MethodPost && path == "":
@@ -94,11 +128,7 @@ func TestDigitalOcean(t *testing.T) {
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
-	}))
-	p, err := Open("digitalocean", map[string]string{"token": "x"}, nil)
-	if err != nil || !p.(byRecord).lacks("TLSA") || p.(byRecord).lacks("CAA") {
-		t.Errorf("TLSA: %v", err)
-	}
+	})
 }
 
 func TestPorkbun(t *testing.T) {
@@ -106,7 +136,8 @@ func TestPorkbun(t *testing.T) {
 	for _, r := range lived() {
 		pb := pbRecord{Name: r.Name, Type: r.Type, Content: strings.TrimSuffix(r.Data, "."), TTL: "3600"}
 		if r.Type == "MX" {
-			pb.Prio, pb.Content, _ = strings.Cut(pb.Content, " ")
+			prio, rest, _ := strings.Cut(pb.Content, " ")
+			pb.Prio, pb.Content = loose(prio), rest
 		}
 		if pb.Name == "@" {
 			pb.Name = ""
@@ -124,7 +155,7 @@ func TestPorkbun(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"status": "ERROR", "message": text})
 		}
 		verb := strings.TrimPrefix(r.URL.Path, "/api/json/v3/dns/")
-		ttl, _ := strconv.Atoi(in.TTL)
+		ttl, _ := strconv.Atoi(string(in.TTL))
 		if err != nil || r.Method != http.MethodPost || in.Key != "pk" || in.Secret != "sk" {
 			no("Invalid API key.")
 			return
@@ -136,7 +167,7 @@ func TestPorkbun(t *testing.T) {
 			list := []pbRecord{}
 			for _, n := range s.list() {
 				pb := s.all[n]
-				pb.ID = strconv.FormatInt(n, 10)
+				pb.ID = loose(strconv.FormatInt(n, 10))
 				pb.Name = strings.TrimPrefix(pb.Name+".example.org", ".")
 				list = append(list, pb)
 			}

@@ -32,12 +32,21 @@ type pbRecord struct {
 	Key    string `json:"apikey,omitempty"`
 	Secret string `json:"secretapikey,omitempty"`
 
-	ID      string `json:"id,omitempty"`
+	ID      loose  `json:"id,omitempty"`
 	Name    string `json:"name"` // full in answers, below the domain in requests
 	Type    string `json:"type,omitempty"`
 	Content string `json:"content,omitempty"`
-	TTL     string `json:"ttl,omitempty"`
-	Prio    string `json:"prio,omitempty"`
+	TTL     loose  `json:"ttl,omitempty"`
+	Prio    loose  `json:"prio,omitempty"`
+}
+
+// loose is a number that comes as a string, as a number, or as null.
+type loose string
+
+// UnmarshalJSON takes the number out of its quotes.
+func (l *loose) UnmarshalJSON(b []byte) error {
+	*l = loose(strings.Trim(strings.ReplaceAll(string(b), "null", ""), `"`))
+	return nil
 }
 
 func (p *porkbun) post(ctx context.Context, path string, r pbRecord, out any) error {
@@ -59,29 +68,29 @@ func (p *porkbun) list(ctx context.Context, zone string) ([]item, error) {
 	}
 	var out []item
 	for _, r := range list.Records {
-		ttl, _ := strconv.Atoi(r.TTL)
+		ttl, _ := strconv.Atoi(string(r.TTL))
 		rr := libdns.RR{Name: relative(canonical(r.Name), zone), Type: r.Type, TTL: time.Duration(ttl) * time.Second, Data: r.Content}
 		switch r.Type {
 		case "MX", "SRV":
-			rr.Data = r.Prio + " " + r.Content
+			rr.Data = string(r.Prio) + " " + r.Content
 		case "TXT":
 			rr.Data = spoken("TXT", r.Content)
 		}
 		rr.Data = form(rr)
-		out = append(out, item{url.PathEscape(r.ID), rr})
+		out = append(out, item{url.PathEscape(string(r.ID)), rr})
 	}
 	return out, nil
 }
 
 func (p *porkbun) send(ctx context.Context, path string, rr libdns.RR) error {
-	r := pbRecord{Name: rr.Name, Type: rr.Type, Content: rr.Data, TTL: strconv.Itoa(max(porkbunMinTTL, seconds(rr.TTL)))}
+	r := pbRecord{Name: rr.Name, Type: rr.Type, Content: rr.Data, TTL: loose(strconv.Itoa(max(porkbunMinTTL, seconds(rr.TTL))))}
 	if r.Name == "@" {
 		r.Name = ""
 	}
 	switch rr.Type {
 	case "MX", "SRV":
-		r.Prio, r.Content, _ = strings.Cut(rr.Data, " ")
-		r.Content = strings.TrimSuffix(r.Content, ".")
+		prio, rest, _ := strings.Cut(rr.Data, " ")
+		r.Prio, r.Content = loose(prio), strings.TrimSuffix(rest, ".")
 		if r.Content == "" || strings.HasSuffix(r.Content, " ") { // the root: no such service
 			r.Content += "."
 		}

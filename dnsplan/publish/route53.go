@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -62,7 +61,7 @@ type r53Step struct {
 }
 
 // errByHand is of sets that are more than DNS records.
-var errByHand = errors.New("an alias or a set with a routing policy stands there, which only you can change")
+var errByHand = fmt.Errorf("%w: an alias or a set with a routing policy stands there, which only you can change", errRecord)
 
 func (r *route53) zoneID(ctx context.Context, zone string) (string, error) {
 	var out struct {
