@@ -182,11 +182,11 @@ func (s *session) failAll(first []Mapping) {
 		h.Mapping = first[i]
 	}
 	// One clock for all, however often each was asked.
-	at, tries := time.Time{}, 0
+	tries := 0
 	for _, h := range s.held {
 		tries = max(tries, h.tries)
 	}
-	at = time.Now().Add(again[min(max(tries, 1), len(again))-1])
+	at := time.Now().Add(again[min(max(tries, 1), len(again))-1])
 	for _, h := range s.held {
 		h.due = at
 	}

@@ -22,7 +22,6 @@ type fakeCloudflare struct {
 	next    int
 	records []map[string]any
 	limited bool // has said once that it is asked too often
-	answers int
 	failAt  int // first write that is refused
 	writes  int
 }
