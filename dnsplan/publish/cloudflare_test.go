@@ -22,7 +22,7 @@ type fakeCloudflare struct {
 	next    int
 	records []map[string]any
 	limited bool // has said once that it is asked too often
-	failAt  int // first write that is refused
+	failAt  int  // first write that is refused
 	writes  int
 }
 
