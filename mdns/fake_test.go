@@ -33,7 +33,6 @@ type heard struct {
 // A tap is one machine's port 5353.
 type tap struct {
 	m      *medium
-	six    bool
 	own    map[int]netip.Addr // by link
 	port   uint16
 	joined map[int]bool

@@ -117,6 +117,30 @@ func TestSecond(t *testing.T) {
 	}
 }
 
+// TestTieBreak: of two who ask at the same time, the one whose address comes
+// later goes first.
+func TestTieBreak(t *testing.T) {
+	for data, want := range map[string]time.Duration{"\xc0\xa8\x01\x01": time.Second, "\xc0\xa8\x01\x63": 2 * time.Second} {
+		bubble(t, func(t *testing.T, m *medium) {
+			began := time.Now()
+			_, stop := m.box(t, func(o *Options) { o.Services = nil }, "192.168.1.5/24")
+			defer stop()
+			c := m.other(Port)
+			time.Sleep(400 * time.Millisecond)
+			c.WriteTo(probeMessage([]record{{"homemail.local.", dnsmessage.TypeA, true, hostTTL, []byte(data)}}), 1, netip.AddrPort{})
+			time.Sleep(5 * time.Second)
+			for _, h := range m.take() {
+				if got, _ := parse(h.b); got.response {
+					if at := h.at.Sub(began); at < want-time.Second || at > want+500*time.Millisecond || at < time.Second && want > time.Second {
+						t.Errorf("%q: announced after %s", data, at)
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	bubble(t, func(t *testing.T, m *medium) {
 		_, stop := m.box(t, nil, "192.168.1.5/24")
