@@ -53,6 +53,7 @@ type fake struct {
 	result    int               // if not 0, what every request to map is refused with
 	shift     uint16            // of the outer ports that it gives
 	permanent bool              // knows no leases
+	invalid   bool              // and says that they are invalid
 	firewall  string            // "1", or "0"
 	rows      map[string]row    // by protocol and outer port
 	pages     map[string]string // of its web server
@@ -372,6 +373,9 @@ func (f *fake) soap(own netip.Addr, action string, arg map[string]string) (map[s
 	case "AddPortMapping":
 		inner, _ := strconv.Atoi(arg["NewInternalPort"])
 		if f.permanent && life > 0 {
+			if f.invalid {
+				return nil, 402
+			}
 			return nil, 725
 		}
 		if arg["NewInternalClient"] != own.String() {

@@ -32,6 +32,7 @@ func TestMethods(t *testing.T) {
 		{"NAT-PMP and UPnP", "NAT-PMP", func(f *fake) { f.pmp, f.igd = true, true }},
 		{"UPnP", "UPnP", func(f *fake) { f.igd = true }},
 		{"UPnP without leases", "UPnP", func(f *fake) { f.igd, f.permanent = true, true }},
+		{"UPnP that calls leases invalid", "UPnP", func(f *fake) { f.igd, f.permanent, f.invalid = true, true, true }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			live(t, mail, tt.change, func(t *testing.T, f *fake, r *Router) {

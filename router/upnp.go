@@ -26,7 +26,7 @@ var upnpCodes = map[int]Code{
 	606: Refused,  // not authorised
 	718: Conflict, // another machine has it
 	724: Refused,  // outer and inner port must be the same
-	725: Odd,      // only permanent leases; asked for again without one
+	725: Odd,      // only permanent leases, and then not even such a one
 	728: Full,
 	729: Conflict, // the router itself, or another language
 	701: Full,     // PinholeSpaceExhausted
@@ -176,9 +176,12 @@ func (c *upnp) add(ctx context.Context, p Port) (grant, error) {
 		life = 0
 	}
 	err = c.addMapping(ctx, p, own, life)
-	if isFault(err, 725) { // OnlyPermanentLeasesSupported
-		c.forever, life = true, 0
-		err = c.addMapping(ctx, p, own, 0)
+	// OnlyPermanentLeasesSupported; some say that an argument is invalid, or that
+	// they have failed.
+	if life > 0 && (isFault(err, 725) || isFault(err, 402) || isFault(err, 501)) {
+		if again := c.addMapping(ctx, p, own, 0); again == nil {
+			c.forever, life, err = true, 0, nil
+		}
 	}
 	if errors.As(err, &fault) {
 		return grant{}, asRefusal(err)
