@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -445,10 +446,10 @@ func TestHostAndSigned(t *testing.T) {
 // asks is a public resolver that counts how often it is to forget.
 type asks struct {
 	*mailtest.Counted
-	flushed int
+	flushed atomic.Int64
 }
 
-func (a *asks) Flush(string) { a.flushed++ }
+func (a *asks) Flush(string) { a.flushed.Add(1) }
 
 func TestPublicForgetsWhatIsWrong(t *testing.T) {
 	in := basic()
@@ -456,8 +457,8 @@ func TestPublicForgetsWhatIsWrong(t *testing.T) {
 	for _, zone := range []mailtest.Zone{{}, {"A mail.example.org": {"203.0.113.25"}}} {
 		a := &asks{Counted: mailtest.NewCounted(zone)}
 		results := w.compare(t, in, func(o *Options) { o.Public = []Public{{"public", a}} })
-		if want := len(results) - len(zone); a.flushed != want {
-			t.Errorf("forgot %d of %d", a.flushed, want)
+		if want := len(results) - len(zone); int(a.flushed.Load()) != want {
+			t.Errorf("forgot %d of %d", a.flushed.Load(), want)
 		}
 	}
 }
