@@ -170,3 +170,20 @@ func TestUnplaced(t *testing.T) {
 		t.Errorf("there: %q", wrong)
 	}
 }
+
+// TestTwins has two unanswered operations whose messages have the same bytes:
+// nobody can tell which of them made the one that is there.
+func TestTwins(t *testing.T) {
+	for _, twin := range []bool{false, true} {
+		l, st := history(t)
+		l.Hear(Line{T: "begin", Op: &Op{Kind: Deliver, Worker: 1, N: 20, To: []Box{archive, inbox}, SHA: "five"}})
+		if twin {
+			l.Hear(Line{T: "begin", Op: &Op{Kind: Append, Worker: 2, N: 20, To: []Box{archive}, SHA: "five"}})
+		}
+		st.Boxes[1].Messages = slices.Concat(st.Boxes[1].Messages, []MessageNow{{UID: 2, ModSeq: 3, SHA: "five"}})
+		st.Boxes[1].UIDNext, st.Boxes[1].ModSeq = 3, 3
+		if wrong := strings.Join(l.Verify(st), "\n"); strings.Contains(wrong, "HALF") == twin || twin && wrong != "" {
+			t.Errorf("with an append of the same: %v: %q", twin, wrong)
+		}
+	}
+}

@@ -190,10 +190,48 @@ func (v *verifier) newBox(now *BoxNow) {
 	v.bad("mailbox %s %q came from nowhere", now.Account, now.Name)
 }
 
+// twin reports whether another unanswered operation may have made a message with
+// the same bytes: some are the same each time, and then nobody can tell which of
+// the two did.
+func (v *verifier) twin(p *pending) bool {
+	for sha := range p.brings() {
+		for _, q := range v.l.unsure {
+			if q != p && q.brings()[sha] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// brings returns the messages that an operation adds to mailboxes, unless they
+// are told apart by what stands before them.
+func (p *pending) brings() map[string]bool {
+	set := map[string]bool{}
+	switch p.Kind {
+	case Deliver, Append:
+		if p.Prefix == "" {
+			set[p.SHA] = true
+		}
+	case Copy, Move:
+		for _, list := range [][]*message{p.from, p.found} {
+			for _, m := range list {
+				if m != nil && m.prefix == "" {
+					set[m.sha] = true
+				}
+			}
+		}
+	}
+	return set
+}
+
 // whole makes sure that an unanswered operation was done as a whole or not at all.
 func (v *verifier) whole() {
 	for _, p := range v.l.unsure {
 		made := len(p.found)
+		if v.twin(p) {
+			continue
+		}
 		switch p.Kind {
 		case Deliver, Append:
 			if made != 0 && made != len(p.To) {
