@@ -17,7 +17,7 @@ test:
 	@.ci/stage lint $(MAKE) --no-print-directory lint
 	@.ci/stage tools .ci/tools
 	@.ci/stage packages go test -race ./...
-	@.ci/stage whole env HOMEMAIL_TOOLS=1 go test -count=1 -timeout 30m ./test/...
+	@.ci/stage whole env HOMEMAIL_TOOLS=1 go test -count=1 -timeout 30m ./test/... ./sign
 
 fuzz:
 	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | while IFS=: read -r file func; do \
