@@ -25,6 +25,9 @@ type Line struct {
 // checkLine runs checks now. They ask the outside, which is why nobody else
 // starts them.
 func (h *House) checkLine(ctx context.Context, q CheckLine) (out Line, err error) {
+	if h.LineDNS == nil {
+		return out, errNoDNS
+	}
 	domains, err := h.Store.Domains()
 	if err != nil {
 		return out, err

@@ -32,11 +32,17 @@ type DNSPlan struct {
 	Notes   []string         `json:"notes,omitempty"`
 }
 
+// errNoDNS is what a house says that has no outside, as that of try.
+var errNoDNS = fmt.Errorf("%w: this server asks no DNS", store.ErrInvalid)
+
 // planDNS plans a domain's records, and looks at them.
 func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error) {
 	p, err := mail.ParsePath("x@" + q.Domain)
 	if err != nil || !h.Store.IsLocal(p.Domain()) {
 		return out, fmt.Errorf("%w: %s is not a domain of this server", store.ErrInvalid, q.Domain)
+	}
+	if h.DNS == nil {
+		return out, errNoDNS
 	}
 	c := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS, Store: h.Store})
 	in, err := h.dnsInput(ctx, c, p.Domain(), q.Addresses)

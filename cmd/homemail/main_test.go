@@ -252,3 +252,25 @@ func TestHealth(t *testing.T) {
 		t.Errorf("the store was not closed: %v", err)
 	}
 }
+
+// TestNoOutside asks a house that has none what it would have to ask outside.
+func TestNoOutside(t *testing.T) {
+	n, err := newNeighbour()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.l.Close()
+	h, err := openTry(t.Context(), t.TempDir(), n.world(), quietLog(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	if _, err := fillTry(h, tryOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, request := range map[string]string{"dns.plan": `{"domain":"example.test"}`, "line.check": `{}`} {
+		if _, err := h.admin().Do(t.Context(), name, []byte(request)); err == nil {
+			t.Errorf("%s has an answer", name)
+		}
+	}
+}
