@@ -19,9 +19,12 @@ type Config struct {
 	Separator   string // between a name and its detail in anna+shop@, RFC 5233 §1
 	Listen      Listen
 	TLS         TLS
+	ACME        ACME
 	Limits      Limits
 	Connections Connections
 	DNS         DNS
+	Probe       Probe
+	LAN         LAN
 	Inbound     Inbound
 	Queue       Queue
 	Store       Store
@@ -42,6 +45,8 @@ type Listen struct {
 	IMAPS       []string // RFC 8314 §3.2
 	POP3        []string // STLS, RFC 1939 and 2595
 	POP3S       []string // RFC 8314 §3.2
+	HTTP        []string // challenges of a CA, RFC 8555 §8.3, and the way to HTTPS
+	HTTPS       []string // policy of MTA-STS, settings for mail programs
 	Status      []string // metrics and /healthz by plain HTTP
 	LANOnly     []string // doors, by the names above, for loopback and private addresses only
 }
@@ -51,6 +56,13 @@ type Listen struct {
 type TLS struct {
 	Cert string // the chain, our own certificate first
 	Key  string
+}
+
+// ACME says which CA gives certificates, RFC 8555. None is asked before the owner
+// has agreed to that.
+type ACME struct {
+	Directory string // URL of the CA's directory; "" for Let's Encrypt
+	Roots     string // PEM file of those who sign the CA's own certificate; "" for the system's
 }
 
 // Limits bound what one sender may do.
@@ -76,6 +88,18 @@ type Connections struct {
 type DNS struct {
 	Server string // "address" or "address:port"; "" for the system's
 	Trust  bool   // it checks signatures, and nobody sits between it and us
+}
+
+// Probe is about looks from outside: whether the world can reach a house.
+type Probe struct {
+	URLs  []string // of friends' houses, that may be asked
+	Offer bool     // friends may ask us
+}
+
+// LAN is about the network of the house.
+type LAN struct {
+	Name   string // under .local, RFC 6762; "" to stay unseen
+	Router bool   // ask it to let mail through: PCP, NAT-PMP or UPnP
 }
 
 // Inbound is about mail that strangers bring.
@@ -124,6 +148,8 @@ func Default() Config {
 			IMAPS:       []string{":993"},
 			POP3:        []string{":110"},
 			POP3S:       []string{":995"},
+			HTTP:        []string{":80"},
+			HTTPS:       []string{":443"},
 			Status:      []string{"127.0.0.1:8025"},
 			LANOnly:     []string{"imap", "pop3"},
 		},
@@ -146,6 +172,8 @@ func Default() Config {
 			GiveUp: 5 * 24 * hour, Notice: 4 * hour,
 			Concurrency: 20, PerHop: 5, PrivateNetworks: []string{},
 		},
+		Probe:   Probe{URLs: []string{}},
+		LAN:     LAN{Name: "homemail", Router: true},
 		Inbound: Inbound{TrustedForwarders: []string{}, MailingLists: []string{}},
 		Store:   Store{MaintenanceHour: 3},
 		Log:     Log{Level: "info", Format: "text"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -35,6 +36,8 @@ func (c *Config) fields() []field {
 		field{"listen.lan_only", &l.LANOnly, func() error { return checkDoors(l.LANOnly, c.doors()) }},
 		text("tls.cert", &c.TLS.Cert, optional(checkPath)),
 		text("tls.key", &c.TLS.Key, optional(checkPath)),
+		text("acme.directory", &c.ACME.Directory, optional(checkURL)),
+		text("acme.roots", &c.ACME.Roots, optional(checkPath)),
 		// RFC 5321 §4.5.3.1.7 asks for 64K at least; a part is never held whole, but 1 GiB of mail is a mistake.
 		size("limits.message_size", &c.Limits.MessageSize, 64*KiB, GiB),
 		number("limits.recipients", &c.Limits.Recipients, 1, 10000),
@@ -52,6 +55,10 @@ func (c *Config) fields() []field {
 		number("connections.new_at_once", &n.NewAtOnce, 1, 1e6),
 		text("dns.server", &c.DNS.Server, optional(checkServer)),
 		field{"dns.trust", &c.DNS.Trust, func() error { return nil }},
+		field{"probe.urls", &c.Probe.URLs, func() error { return checkURLs(c.Probe.URLs) }},
+		field{"probe.offer", &c.Probe.Offer, func() error { return nil }},
+		text("lan.name", &c.LAN.Name, optional(checkLabel)),
+		field{"lan.router", &c.LAN.Router, func() error { return nil }},
 		names("inbound.trusted_forwarders", &c.Inbound.TrustedForwarders),
 		names("inbound.mailing_lists", &c.Inbound.MailingLists),
 		field{"queue.retry", &c.Queue.Retry, func() error { return checkSchedule(c.Queue.Retry) }},
@@ -78,7 +85,7 @@ func (c *Config) doors() []door {
 	return []door{
 		{"smtp", &l.SMTP}, {"submission", &l.Submission}, {"submissions", &l.Submissions},
 		{"imap", &l.IMAP}, {"imaps", &l.IMAPS}, {"pop3", &l.POP3}, {"pop3s", &l.POP3S},
-		{"status", &l.Status},
+		{"http", &l.HTTP}, {"https", &l.HTTPS}, {"status", &l.Status},
 	}
 }
 
@@ -321,6 +328,33 @@ func checkServer(s string) error {
 	return fmt.Errorf(`is %q; right is an IP address, with a port if it is not 53: "192.168.1.1" or "127.0.0.1:5353"`, s)
 }
 
+// checkURL takes where a server is: a password or a token goes there, or what it
+// says is believed.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !printable(s) {
+		return fmt.Errorf(`is %q; right is a URL that begins with https://`, s)
+	}
+	return nil
+}
+
+func checkURLs(list []string) error {
+	for _, s := range list {
+		if err := checkURL(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLabel takes one label of a host name.
+func checkLabel(s string) error {
+	if strings.Contains(s, ".") || checkHost(s) != nil {
+		return fmt.Errorf(`is %q; right is one word of letters, digits and hyphens, such as "homemail"`, s)
+	}
+	return nil
+}
+
 // Networks are PrivateNetworks, understood.
 func (q Queue) Networks() ([]netip.Prefix, error) {
 	var list []netip.Prefix
@@ -403,7 +437,7 @@ func checkAddresses(addrs []string) error {
 func checkDoors(names []string, doors []door) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(doors, func(d door) bool { return d.name == name }) {
-			return fmt.Errorf("there is no door %q; right are smtp, submission, submissions, imap, imaps, pop3, pop3s, status", name)
+			return fmt.Errorf("there is no door %q; right are smtp, submission, submissions, imap, imaps, pop3, pop3s, http, https, status", name)
 		}
 	}
 	return nil
