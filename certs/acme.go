@@ -20,7 +20,7 @@ import (
 type ACME struct {
 	Directory string         // the CA's directory, as https://acme-v02.api.letsencrypt.org/directory
 	Roots     *x509.CertPool // that sign the CA's own certificate; nil for the system's
-	Email     string         // of the owner, for the CA; may be empty
+	Email     func() string  // of the owner, for the CA; may be nil
 	Profile   string         // of certificate, for CAs that have several; may be empty
 
 	Names      func() []string                              // that certificates are wanted for, the most important one first
@@ -91,6 +91,13 @@ func sure(p Port) int {
 }
 
 var errNoWay = errors.New("the CA has no way to check the name: ports 80 and 443 cannot be reached from outside, and there is no access to the DNS host. Open port 443 on the router, or give a token of the DNS host")
+
+func (k *keeper) email() string {
+	if k.o.Email == nil {
+		return ""
+	}
+	return k.o.Email()
+}
 
 func (k *keeper) provider(name string) certmagic.DNSProvider {
 	if k.o.DNS == nil {

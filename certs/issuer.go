@@ -172,8 +172,8 @@ func (k *keeper) registerLocked(ctx context.Context, client *acme.Client) (a acm
 	if a.PrivateKey, _, err = k.key(ctx, k.accountPath("key")); err != nil {
 		return a, err
 	}
-	if k.o.Email != "" {
-		a.Contact = []string{"mailto:" + k.o.Email}
+	if to := k.email(); to != "" {
+		a.Contact = []string{"mailto:" + to}
 	}
 	a.TermsOfServiceAgreed = true // Allowed says so
 	if a, err = client.NewAccount(ctx, a); err != nil {

@@ -3,6 +3,7 @@ package dnsplan
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 )
 
@@ -111,4 +112,60 @@ func permits(list []string, ca CA) bool {
 		}
 	}
 	return !restricted
+}
+
+const maxAliases = 4 // that one name leads over
+
+// Addresses are those that the DNS has for a host now: by the zone's own
+// servers, which do not remember that there was nothing, or else by the DNS that
+// we always ask.
+func (c *Comparer) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	host, err := toASCII(host)
+	if err != nil {
+		return nil, err
+	}
+	r := c.newRun()
+	for range maxAliases {
+		addrs, name, err := r.hostAddrs(ctx, host)
+		if err != nil || len(addrs) > 0 || name == host {
+			return addrs, err
+		}
+		host = name
+	}
+	return nil, errors.New(host + " leads over too many aliases")
+}
+
+// hostAddrs returns also where an alias leads to, for it may be to another zone.
+func (r *run) hostAddrs(ctx context.Context, host string) (addrs []netip.Addr, name string, err error) {
+	z := r.zone(ctx, host)
+	if errors.Is(z.err, errNoZone) {
+		return nil, host, nil
+	}
+	for _, sv := range z.servers {
+		name = host
+		for _, rtype := range []string{"A", "AAAA"} {
+			a, err := r.ask(ctx, sv, host, rtype)
+			if err != nil && !notFound(err) {
+				addrs, name = nil, ""
+				break
+			}
+			for _, v := range a.List {
+				if addr, err := netip.ParseAddr(v); err == nil {
+					addrs = append(addrs, addr)
+				}
+			}
+			if a.Name != "" {
+				name = a.Name
+			}
+		}
+		if name != "" {
+			return addrs, name, nil
+		}
+	}
+	r.c.o.DNS.Flush(host)
+	a, err := r.c.o.DNS.IP(ctx, host)
+	if notFound(err) {
+		err = nil
+	}
+	return a.List, host, err
 }
