@@ -102,9 +102,10 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	return in, err
 }
 
-// mode is how the house is connected, by its ways out.
-func (h *House) mode() dnsplan.Mode {
-	r := h.Book.Routes()
+func (h *House) mode() dnsplan.Mode { return Mode(h.Book.Routes()) }
+
+// Mode is how a house is connected, by its ways out.
+func Mode(r relay.Routes) dnsplan.Mode {
 	switch {
 	case r.Default.Way == relay.Direct || r.Default.Way == relay.DirectThenVia:
 		return dnsplan.Direct

@@ -81,6 +81,7 @@ type Connections struct {
 	SMTP, SMTPPerIP         int // on all of smtp, submission and submissions
 	IMAP, IMAPPerIP         int
 	POP3, POP3PerIP         int
+	Web, WebPerIP           int // on http and https
 	NewPerSecond, NewAtOnce int // from one address, on each protocol
 }
 
@@ -165,6 +166,7 @@ func Default() Config {
 			SMTP: 200, SMTPPerIP: 10,
 			IMAP: 300, IMAPPerIP: 20,
 			POP3: 100, POP3PerIP: 10,
+			Web: 200, WebPerIP: 20,
 			NewPerSecond: 5, NewAtOnce: 20,
 		},
 		Queue: Queue{

@@ -51,6 +51,8 @@ func (c *Config) fields() []field {
 		number("connections.imap_per_ip", &n.IMAPPerIP, 1, 1e5),
 		number("connections.pop3", &n.POP3, 1, 1e5),
 		number("connections.pop3_per_ip", &n.POP3PerIP, 1, 1e5),
+		number("connections.web", &n.Web, 1, 1e5),
+		number("connections.web_per_ip", &n.WebPerIP, 1, 1e5),
 		number("connections.new_per_second", &n.NewPerSecond, 1, 1e6),
 		number("connections.new_at_once", &n.NewAtOnce, 1, 1e6),
 		text("dns.server", &c.DNS.Server, optional(checkServer)),

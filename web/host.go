@@ -24,6 +24,14 @@ var helpers = []struct {
 	role  role
 }{{"mta-sts.", sts}, {"autoconfig.", autoconf}, {"autodiscover.", autodiscover}}
 
+// Helpers are the names that are served for a domain, with a dot at the end.
+func Helpers() (list []string) {
+	for _, h := range helpers {
+		list = append(list, h.label)
+	}
+	return list
+}
+
 // A site is a host of ours, as a request has named it.
 type site struct {
 	host   string

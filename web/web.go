@@ -36,6 +36,10 @@ type Options struct {
 	// to the names that they are about; nil for none.
 	ACME http.Handler
 
+	// First sees each request on either port before anything else, whatever host
+	// it names, and gives on what is not for it; nil for nobody.
+	First func(next http.Handler) http.Handler
+
 	TLS *tls.Config  // for ServeTLS; its certificate signs Apple profiles, too
 	Log *slog.Logger // nil for the default one
 }
@@ -71,8 +75,12 @@ func New(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.open = limited(s.onOpen())
-	s.secure = limited(s.known(s.routes()))
+	first := o.First
+	if first == nil {
+		first = func(next http.Handler) http.Handler { return next }
+	}
+	s.open = limited(first(s.onOpen()))
+	s.secure = limited(first(s.known(s.routes())))
 	return s, nil
 }
 

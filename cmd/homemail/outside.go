@@ -46,6 +46,9 @@ type names interface {
 	mailauth.Resolver
 }
 
+// closed reports whether nobody outside is to be asked anything.
+func (w world) closed() bool { return w.names != nil }
+
 // real fills in what the world does not say, from the settings.
 func (h *house) real(w world) world {
 	if w.names == nil {

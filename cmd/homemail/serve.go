@@ -26,15 +26,18 @@ import (
 	"homemail/lan"
 	"homemail/listen"
 	"homemail/mail"
+	"homemail/mdns"
 	"homemail/metrics"
 	"homemail/outbound"
 	"homemail/pop3d"
 	"homemail/queue"
 	"homemail/relay"
 	"homemail/resolver"
+	"homemail/router"
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
+	"homemail/web"
 )
 
 // stopTime is how long a server may take to stop: what smtpd gives a message
@@ -106,6 +109,9 @@ type house struct {
 	mx, msa *smtpd.Server
 	imap    *imapd.Server
 	pop3    *pop3d.Server
+	web     *web.Server
+	router  *router.Router  // nil if it is not asked
+	mdns    *mdns.Responder // nil to stay unseen
 }
 
 // openHouse opens the store and binds every door, or fails without a trace.
@@ -124,7 +130,7 @@ func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) 
 	if err = h.openOutside(); err != nil {
 		return h, err
 	}
-	if h.certs, err = certs.Open(certs.Options{Dir: c.Data, Host: c.Host(), Cert: c.TLS.Cert, Key: c.TLS.Key, Log: log}); err != nil {
+	if err = h.openCerts(w.closed()); err != nil {
 		return h, err
 	}
 	if h.doors, err = listen.Bind(ctx, doors(c, h.gates), log); err != nil {
@@ -190,7 +196,10 @@ func (h *house) build(w world, key []byte) error {
 		AppendLimit: int64(c.Limits.MessageSize), Log: h.log,
 	})
 	h.pop3 = pop3d.New(pop3d.Options{Host: c.Host(), SignIn: h.signIn, TLS: h.certs.TLSConfig(), Log: h.log})
-	return nil
+	if h.dns != nil {
+		h.buildLAN(key)
+	}
+	return h.buildWeb()
 }
 
 // directory lets smtpd see an Agent's Transactions as its own.
@@ -213,6 +222,13 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.releaseResumed(ctx) })
 	g.Go(func() error { return h.saveClock(ctx) })
 	g.Go(func() error { return h.completeKeys(ctx) })
+	g.Go(func() error { return h.certs.Run(ctx) })
+	if h.router != nil {
+		g.Go(func() error { return h.runRouter(ctx) })
+	}
+	if h.mdns != nil {
+		g.Go(func() error { return h.mdns.Run(ctx) })
+	}
 	g.Go(func() error { return h.admin().Serve(ctx, h.socket) })
 	g.Go(func() error {
 		select {
@@ -267,6 +283,10 @@ func (h *house) serve(ctx context.Context, l *listen.Listener) error {
 		return h.pop3.Serve(ctx, l, false)
 	case "pop3s":
 		return h.pop3.Serve(ctx, l, true)
+	case "http":
+		return h.web.Serve(ctx, l)
+	case "https":
+		return h.web.ServeTLS(ctx, l)
 	case "status":
 		return h.metrics().Serve(ctx, l, h.health)
 	}
@@ -293,6 +313,7 @@ func gates(c config.Config) map[string]*listen.Gate {
 		"smtp":   gate(c.Connections.SMTP, c.Connections.SMTPPerIP),
 		"imap":   gate(c.Connections.IMAP, c.Connections.IMAPPerIP),
 		"pop3":   gate(c.Connections.POP3, c.Connections.POP3PerIP),
+		"web":    gate(c.Connections.Web, c.Connections.WebPerIP),
 		"status": listen.NewGate(listen.Limits{Global: 20}),
 	}
 }
@@ -316,6 +337,8 @@ func doors(c config.Config, gates map[string]*listen.Gate) []listen.Door {
 		{"imaps", "imap", "", c.Listen.IMAPS},
 		{"pop3", "pop3", pop3Refusal, c.Listen.POP3},
 		{"pop3s", "pop3", "", c.Listen.POP3S},
+		{"http", "web", "", c.Listen.HTTP},
+		{"https", "web", "", c.Listen.HTTPS},
 		{"status", "status", "", c.Listen.Status},
 	} {
 		for _, addr := range d.addresses {

@@ -38,7 +38,7 @@ func trySettings(data string) config.Config {
 	c := config.Default()
 	c.HostName = "localhost"
 	c.Data = data
-	c.Connections = config.Connections{SMTP: 2000, IMAP: 2000, POP3: 2000}
+	c.Connections = config.Connections{SMTP: 2000, IMAP: 2000, POP3: 2000, Web: 2000}
 	c.Limits.UnknownRecipientsPerHour = 0
 	c.Limits.SubmissionsPerHour, c.Limits.SubmissionsPerDay, c.Limits.NewRecipientsPerDay = 0, 0, 0
 	c.Store.Reserve = 256 * config.MiB
@@ -49,6 +49,7 @@ func trySettings(data string) config.Config {
 var tryPorts = map[string]int{
 	"smtp": 2525, "submission": 2587, "submissions": 2465,
 	"imap": 2143, "imaps": 2993, "pop3": 2110, "pop3s": 2995,
+	"http": 2080, "https": 2443,
 }
 
 func listenOn(c *config.Config, port func(name string) int) {
@@ -56,6 +57,7 @@ func listenOn(c *config.Config, port func(name string) int) {
 	c.Listen = config.Listen{
 		SMTP: at("smtp"), Submission: at("submission"), Submissions: at("submissions"),
 		IMAP: at("imap"), IMAPS: at("imaps"), POP3: at("pop3"), POP3S: at("pop3s"),
+		HTTP: at("http"), HTTPS: at("https"),
 	}
 }
 
