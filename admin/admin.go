@@ -46,6 +46,8 @@ type House struct {
 	Certificate func() (check.Certificate, error)
 	Host        string        // our name
 	Ports       dnsplan.Ports // of the doors that mail programs look for
+	CA          Authority
+	Helpers     bool // of domains are served to the world over HTTPS
 	Clock       *clock.Clock
 	Started     time.Time // of the server; zero if none runs
 	Version     string
@@ -215,6 +217,11 @@ func operations() map[string]operation {
 		"bridge.fetch":    op((*House).fetchBridge),
 		"bridge.pause":    op((*House).pauseBridge),
 		"bridge.resume":   op((*House).resumeBridge),
+
+		"certificate.list":     op((*House).listCertificates),
+		"certificate.agree":    op((*House).agreeCA),
+		"certificate.withdraw": op((*House).withdrawCA),
+		"certificate.retry":    op((*House).retryCertificates),
 
 		"dns.plan":   op((*House).planDNS),
 		"line.check": op((*House).checkLine),

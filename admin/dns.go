@@ -73,6 +73,9 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	if in.Mode == dnsplan.Bridge || in.Mode == dnsplan.Home {
 		return in, nil
 	}
+	if in.Web = h.Helpers; in.Web {
+		in.STSMode = "testing"
+	}
 	if in.SPFIncludes, err = h.spfIncludes(); err != nil {
 		return in, err
 	}
@@ -97,9 +100,10 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	}
 	in.Signed, err = c.Signed(ctx, h.Host)
 	if err != nil {
-		in.Signed, err = false, nil // then the records that need it are left out
+		in.Signed = false // then the records that need it are left out
 	}
-	return in, err
+	h.certificateInput(ctx, c, &in)
+	return in, nil
 }
 
 func (h *House) mode() dnsplan.Mode { return Mode(h.Book.Routes()) }

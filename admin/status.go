@@ -68,6 +68,7 @@ func (h *House) notes() ([]string, error) {
 	if why := h.Clock.Why(); why != "" {
 		list = append(list, "nothing is given up or forgotten because of its age: "+why)
 	}
+	list = append(list, h.certificateNotes()...)
 	paused, err := h.Caps.Paused()
 	if err != nil {
 		return list, err

@@ -1,6 +1,8 @@
 package certs
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"slices"
 	"time"
 )
@@ -93,4 +95,11 @@ func Worst(list []Status) Shown {
 		}
 	}
 	return Valid
+}
+
+// KeyDigest is the SHA-256 of a certificate's public key, as a TLSA record 3 1 1
+// has it (RFC 6698 §2.1). It outlives a renewal.
+func KeyDigest(c *x509.Certificate) []byte {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return sum[:]
 }

@@ -135,5 +135,6 @@ func (h *house) dnsPorts() dnsplan.Ports {
 	return dnsplan.Ports{
 		Submissions: port("submissions", l.Submissions), Submission: port("submission", l.Submission),
 		IMAPS: port("imaps", l.IMAPS), IMAP: port("imap", l.IMAP), POP3S: port("pop3s", l.POP3S), POP3: port("pop3", l.POP3),
+		HTTPS: port("https", l.HTTPS),
 	}
 }

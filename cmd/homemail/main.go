@@ -152,7 +152,7 @@ func commands() []command {
 	return slices.Concat([]command{
 		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
 		{"serve", "", "run the server", 0, 0, serve},
-	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), dnsCommands(), lineCommands(), []command{
+	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), dnsCommands(), lineCommands(), []command{
 		{"config", "", "show the settings in force and where each comes from", 0, 0, showConfig},
 		{"version", "", "show the version", 0, 0, showVersion},
 	})

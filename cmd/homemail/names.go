@@ -272,26 +272,22 @@ func (h *house) pages() (list []mdns.Service) {
 
 func port(l *listen.Listener) uint16 { return netip.MustParseAddrPort(l.Addr().String()).Port() }
 
-// caDomains stand for CAs in CAA records, RFC 8659, by the end of the host name in
-// their directories.
-var caDomains = map[string]string{
-	"letsencrypt.org": "letsencrypt.org",
-	"zerossl.com":     "sectigo.com",
-	"buypass.com":     "buypass.com",
-	"pki.goog":        "pki.goog",
+// authority is the CA that is asked, as admin wants to know it.
+func (h *house) authority() admin.Authority {
+	return admin.Authority{Directory: h.directory(), CAA: caaDomain(h.directory()), Certs: h.certs}
 }
 
-// ca is who may make certificates, for CAA records; nobody known has no domain.
-func (h *house) ca() (c dnsplan.CA) {
-	rest, ok := strings.CutPrefix(h.directory(), "https://")
-	if !ok {
-		return c
-	}
+// caaDomain stands for a CA in CAA records, RFC 8659; "" for one that we do not
+// know.
+func caaDomain(directory string) string {
+	rest, _ := strings.CutPrefix(directory, "https://")
 	host, _, _ := strings.Cut(rest, "/")
-	for end, domain := range caDomains {
-		if strings.HasSuffix("."+host, "."+end) {
-			return dnsplan.CA{Domain: domain, Account: h.certs.AccountURI()}
+	for _, ca := range []struct{ end, domain string }{
+		{"letsencrypt.org", "letsencrypt.org"}, {"zerossl.com", "sectigo.com"}, {"buypass.com", "buypass.com"}, {"pki.goog", "pki.goog"},
+	} {
+		if strings.HasSuffix("."+host, "."+ca.end) {
+			return ca.domain
 		}
 	}
-	return c
+	return ""
 }

@@ -259,7 +259,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), Clock: h.clock, Started: h.started, Version: version()}
+	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
 	if h.dns != nil { // a nil pointer in an interface would be none
 		a.DNS, a.LineDNS = h.dns, h.dns
 	}

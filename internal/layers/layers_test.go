@@ -47,6 +47,7 @@ var layers = map[string]string{
 	"dnsplan":          "mail resolver",
 	"dnsplan/publish":  "mail resolver dnsplan store",
 	"address":          "mail dnsplan dnsplan/publish",
+	"zones":            "mail store dnsplan/publish address",
 	"check":            "mail resolver check/probe clock",
 	"check/probe":      "",
 	"router":           "",
@@ -61,7 +62,7 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail store signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
+	"admin":            "mail store certs signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
 }
 
 // A rule names a module or a package of the standard library, and the only
