@@ -48,8 +48,9 @@ func (a Addrs) String() string {
 // the router, a server outside that says from where we come. No error and no
 // address means that there is none.
 type Source struct {
-	Name string
-	Find func(ctx context.Context) ([]netip.Addr, error)
+	Name   string
+	V4Only bool // it knows nothing of IPv6, so that its failure says nothing about that
+	Find   func(ctx context.Context) ([]netip.Addr, error)
 }
 
 // Limits are how often an updater may be used, and has to be.
@@ -64,11 +65,19 @@ type Updater interface {
 	Limits() Limits
 	Part(a Addrs) Addrs // that it publishes
 
-	// Update publishes addresses. What was published before is one of was, which
-	// is empty if that is not known, and only now if it is to be done once more.
-	// An error that is a *Later says when to try again; one that is a *Stopped
-	// ends all tries until somebody has changed the settings.
+	// Update publishes addresses. What was published before is one of was, of
+	// which the zero Addrs says that it may be anything; was is empty if that is
+	// not known, and only now if it is to be done once more. An error that is a
+	// *Later says when to try again; one that is a *Stopped ends all tries until
+	// somebody has changed the settings.
 	Update(ctx context.Context, was []Addrs, now Addrs) error
+}
+
+// A Versioned updater has settings that its owner can change: with another
+// version it is tried again though it was stopped.
+type Versioned interface {
+	Updater
+	Version() string
 }
 
 // Later is an error that says when to try again.
@@ -104,14 +113,14 @@ type found struct {
 func find(ctx context.Context, sources []Source) (v4, v6 found) {
 	ctx, cancel := context.WithTimeout(ctx, findTime)
 	defer cancel()
-	failed := false
+	failed4, failed6 := false, false
 	for _, s := range sources {
 		list, err := s.Find(ctx)
 		if err != nil {
-			failed = true
+			failed4, failed6 = true, failed6 || !s.V4Only
 			continue
 		}
-		v4.known, v6.known = true, true
+		v4.known, v6.known = true, v6.known || !s.V4Only
 		for _, a := range list {
 			if a = a.Unmap(); !public(a) {
 				continue
@@ -126,11 +135,8 @@ func find(ctx context.Context, sources []Source) (v4, v6 found) {
 			break
 		}
 	}
-	for _, f := range []*found{&v4, &v6} {
-		if failed && len(f.list) == 0 {
-			f.known = false
-		}
-	}
+	v4.known = v4.known && (!failed4 || len(v4.list) > 0)
+	v6.known = v6.known && (!failed6 || len(v6.list) > 0)
 	return v4, v6
 }
 

@@ -48,6 +48,9 @@ func (r *Records) Update(ctx context.Context, was []Addrs, now Addrs) error {
 	}
 	var before []dnsplan.Record // of all plans; several may be of one name
 	for _, w := range was {
+		if w == (Addrs{}) {
+			continue // anything
+		}
 		plan, err := r.Plan(ctx, w.List())
 		if err != nil {
 			return err

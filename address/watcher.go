@@ -44,6 +44,7 @@ type progress struct {
 	Next    time.Time // not before
 	Tries   int       // that failed since the last success
 	Stopped string    // why it is not used any more
+	Version string    `json:",omitempty"` // of its settings, with which all this was
 	Error   string    // of the last use
 }
 
@@ -88,7 +89,30 @@ func New(o Options) (*Watcher, error) {
 	if w.s.Updaters == nil {
 		w.s.Updaters = map[string]progress{}
 	}
+	for _, u := range o.Updaters {
+		v, ok := u.(Versioned)
+		if !ok {
+			continue
+		}
+		p := w.s.Updaters[u.Name()]
+		if p.Version != v.Version() {
+			p = p.resumed()
+			p.Version = v.Version()
+			w.s.Updaters[u.Name()] = p
+		}
+	}
 	return w, nil
+}
+
+// resumed is what stays of it when an updater begins again: the addresses that
+// it may have published, which are then to be found there, but not that it
+// needs nothing.
+func (p progress) resumed() progress {
+	out := progress{At: p.At, Maybe: slices.Clone(p.Maybe), Version: p.Version}
+	if p.Done != (Addrs{}) && !slices.Contains(out.Maybe, p.Done) {
+		out.Maybe = append(out.Maybe, p.Done)
+	}
+	return out
 }
 
 // Kick has the Watcher look at once: the router or the system has said that
@@ -103,9 +127,7 @@ func (w *Watcher) Kick() {
 // Resume lets an updater try again that was stopped, since its settings changed.
 func (w *Watcher) Resume(name string) error {
 	w.mu.Lock()
-	p := w.s.Updaters[name]
-	p = progress{At: p.At}
-	w.s.Updaters[name] = p
+	w.s.Updaters[name] = w.s.Updaters[name].resumed()
 	w.mu.Unlock()
 	defer w.Kick()
 	return w.save()
@@ -262,7 +284,7 @@ func (w *Watcher) use(ctx context.Context, u Updater, now Addrs) {
 	w.mu.Unlock()
 	now = u.Part(now)
 	was := slices.Clone(p.Maybe)
-	if p.Done != (Addrs{}) {
+	if p.Done != (Addrs{}) || len(was) > 0 {
 		was = append(was, p.Done)
 	}
 	limited, cancel := context.WithTimeout(ctx, doTime)

@@ -75,13 +75,14 @@ func (l *line) find(context.Context) ([]netip.Addr, error) {
 
 // place is an Updater that notes when it was told what.
 type place struct {
-	name   string
-	limits Limits
-	v4     bool
-	mu     sync.Mutex
-	err    error
-	calls  []string
-	start  time.Time
+	version string
+	name    string
+	limits  Limits
+	v4      bool
+	mu      sync.Mutex
+	err     error
+	calls   []string
+	start   time.Time
 }
 
 func (p *place) Name() string   { return p.name }
@@ -146,6 +147,8 @@ func (s *safeBuffer) changes() (out []string) {
 	return out
 }
 
+func (p *place) Version() string { return p.version }
+
 func run(t *testing.T, st *shelf, sources []Source, places ...*place) *bench {
 	t.Helper()
 	b := &bench{log: &safeBuffer{}}
@@ -188,7 +191,7 @@ func TestChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, p, st := &line{}, &place{name: "zone"}, &shelf{}
 		l.set(a4, a6, netip.MustParseAddr("192.168.1.2"), netip.MustParseAddr("100.64.0.1"), netip.MustParseAddr("fd00::1"))
-		w := run(t, st, []Source{{"line", l.find}}, p)
+		w := run(t, st, []Source{{Name: "line", Find: l.find}}, p)
 		after(time.Hour)
 		equal(t, "first", p.told(), "30s []->203.0.113.1 and 2001:db8::1")
 		l.set(b4, a6) // flaps
@@ -207,7 +210,7 @@ func TestChange(t *testing.T) {
 		equal(t, "log", w.log.changes(), "none -> 203.0.113.1 and 2001:db8::1, DNS updated", "203.0.113.1 and 2001:db8::1 -> 203.0.113.2 and 2001:db8::1, DNS updated")
 		equal(t, "tested again", w.tests, "none->203.0.113.1 and 2001:db8::1", "203.0.113.1 and 2001:db8::1->203.0.113.2 and 2001:db8::1")
 		w.stop()
-		again := run(t, st, []Source{{"line", l.find}}, p)
+		again := run(t, st, []Source{{Name: "line", Find: l.find}}, p)
 		after(time.Hour)
 		equal(t, "after a restart", p.told())
 		l.set(b6, a6, b4) // one more address, and ours is still there
@@ -223,7 +226,7 @@ func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, p := &line{}, &place{name: "zone"}
 		l.set(a4, a6)
-		w := run(t, &shelf{}, []Source{{"line", l.find}}, p)
+		w := run(t, &shelf{}, []Source{{Name: "line", Find: l.find}}, p)
 		defer w.stop()
 		after(time.Hour)
 		p.told()
@@ -245,7 +248,7 @@ func TestRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, p, ok := &line{}, &place{name: "zone", err: errors.New("away")}, &place{name: "other", v4: true}
 		l.set(a4)
-		w := run(t, &shelf{}, []Source{{"line", l.find}}, p, ok)
+		w := run(t, &shelf{}, []Source{{Name: "line", Find: l.find}}, p, ok)
 		defer w.stop()
 		after(4*time.Hour + 20*time.Minute)
 		var at []string
@@ -261,7 +264,7 @@ func TestRetries(t *testing.T) {
 		l.set(b4) // what may stand there in part is said
 		p.answer(nil)
 		after(2 * time.Hour)
-		if got := p.told(); len(got) != 1 || !strings.HasSuffix(got[0], " [203.0.113.1]->203.0.113.2") {
+		if got := p.told(); len(got) != 1 || !strings.HasSuffix(got[0], " [203.0.113.1 none]->203.0.113.2") {
 			t.Errorf("at last: %v", got)
 		}
 		equal(t, "log", w.log.changes(), "none -> 203.0.113.2, DNS updated")
@@ -274,7 +277,7 @@ func TestLimits(t *testing.T) {
 		slow := &place{name: "slow", limits: Limits{Least: 10 * time.Minute, Refresh: 5 * 24 * time.Hour}, v4: true}
 		l.set(a4, a6)
 		st := &shelf{}
-		w := run(t, st, []Source{{"line", l.find}}, slow)
+		w := run(t, st, []Source{{Name: "line", Find: l.find}}, slow)
 		after(time.Minute)
 		equal(t, "first", slow.told(), "30s []->203.0.113.1")
 		l.set(b4, a6)
@@ -282,7 +285,7 @@ func TestLimits(t *testing.T) {
 		after(time.Minute)
 		w.stop()
 		equal(t, "too early", slow.told())
-		w = run(t, st, []Source{{"line", l.find}}, slow) // nor after a restart
+		w = run(t, st, []Source{{Name: "line", Find: l.find}}, slow) // nor after a restart
 		after(5 * time.Minute)
 		equal(t, "too early", slow.told())
 		after(5 * time.Minute)
@@ -319,12 +322,35 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// A place that was stopped is tried again with other settings, and then is told
+// even an address that may be there already.
+func TestVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{}
+		l.set(a4)
+		st := &shelf{}
+		p := &place{name: "p"}
+		p.answer(&Stopped{errors.New("the password is wrong")})
+		for _, tt := range []struct{ version, want string }{{"1", "30s []->203.0.113.1"}, {"1", ""}, {"2", "0s [203.0.113.1 none]->203.0.113.1"}} {
+			p.version = tt.version
+			w := run(t, st, []Source{{Name: "line", Find: l.find}}, p)
+			after(time.Hour)
+			if got := strings.Join(p.told(), ","); !strings.HasSuffix(got, strings.TrimPrefix(tt.want, "0s")) || (got == "") != (tt.want == "") {
+				t.Errorf("version %s: %s, want %s", tt.version, got, tt.want)
+			}
+			w.stop()
+		}
+	})
+}
+
 // The surest source that has a family says it; one that fails proves nothing.
 func TestSources(t *testing.T) {
 	gives := func(list ...netip.Addr) Source {
-		return Source{"gives", func(context.Context) ([]netip.Addr, error) { return list, nil }}
+		return Source{Name: "gives", Find: func(context.Context) ([]netip.Addr, error) { return list, nil }}
 	}
-	fails := Source{"fails", func(context.Context) ([]netip.Addr, error) { return nil, errors.New("away") }}
+	fails := Source{Name: "fails", Find: func(context.Context) ([]netip.Addr, error) { return nil, errors.New("away") }}
+	router := fails
+	router.V4Only = true
 	for _, tt := range []struct {
 		sources []Source
 		now     Addrs
@@ -333,6 +359,7 @@ func TestSources(t *testing.T) {
 		{[]Source{gives(a6), gives(a4, b6)}, Addrs{}, "203.0.113.1 and 2001:db8::1"},
 		{[]Source{gives(a6), fails}, Addrs{V4: b4}, "203.0.113.2 and 2001:db8::1"},
 		{[]Source{gives(a6), gives()}, Addrs{V4: b4}, "2001:db8::1"},
+		{[]Source{gives(), router}, Addrs{b4, b6}, "203.0.113.2"},
 		{[]Source{fails}, Addrs{b4, b6}, "203.0.113.2 and 2001:db8::2"},
 		{[]Source{gives(netip.MustParseAddr("::ffff:203.0.113.1"))}, Addrs{}, "203.0.113.1"},
 	} {
