@@ -37,8 +37,8 @@ var (
 )
 
 // Apply does what was planned, but for the MX. It stops at the first error, but
-// goes on where only one record was refused. Steps that somebody has done meanwhile count as done, so that to apply again
-// is safe.
+// goes on where only one record was refused. Steps that somebody has done
+// meanwhile count as done, so that to apply again is safe.
 func (p *Publisher) Apply(ctx context.Context, z Zone, c Changes) (Report, error) {
 	if slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Type == "MX" }) {
 		return Report{NotDone: c.Steps}, errors.New("an MX record is switched by itself")

@@ -138,11 +138,13 @@ func (p *Publisher) PlanRestoreMX(ctx context.Context, z Zone, domain string) (C
 	return c, nil
 }
 
-// RestoreMX lets a domain's mail go where it went before the switch.
-func (p *Publisher) RestoreMX(ctx context.Context, z Zone, domain string) (Report, error) {
-	c, err := p.PlanRestoreMX(ctx, z, domain)
-	if err != nil {
-		return Report{}, err
+// RestoreMX lets a domain's mail go where it went before the switch, as
+// PlanRestoreMX has planned it.
+func (p *Publisher) RestoreMX(ctx context.Context, z Zone, c Changes) (Report, error) {
+	for _, s := range c.MX {
+		if s.Type != "MX" {
+			return Report{NotDone: c.MX}, fmt.Errorf("%s %s is no MX record", s.Name, s.Type)
+		}
 	}
 	return p.apply(ctx, z, c.Zone, c.MX)
 }

@@ -236,10 +236,18 @@ func testWhole(t *testing.T, prov Provider) {
 	testMX(t, p, z, c, after)
 }
 
+func restore(ctx context.Context, p *Publisher, z Zone) error {
+	c, err := p.PlanRestoreMX(ctx, z, "example.org")
+	if err == nil {
+		_, err = p.RestoreMX(ctx, z, c)
+	}
+	return err
+}
+
 func testMX(t *testing.T, p *Publisher, z Zone, c Changes, after string) {
 	t.Helper()
 	ctx := t.Context()
-	if _, err := p.RestoreMX(ctx, z, "example.org"); !errors.Is(err, ErrNoFormer) {
+	if _, err := p.PlanRestoreMX(ctx, z, "example.org"); !errors.Is(err, ErrNoFormer) {
 		t.Errorf("restored what was never switched: %v", err)
 	}
 	if _, err := p.SwitchMX(ctx, z, c); err != nil {
@@ -256,7 +264,7 @@ func testMX(t *testing.T, p *Publisher, z Zone, c Changes, after string) {
 		t.Errorf("former: %v %v", f, err)
 	}
 	for range 2 {
-		if _, err := p.RestoreMX(ctx, z, "example.org"); err != nil {
+		if err := restore(ctx, p, z); err != nil {
 			t.Fatal(err)
 		}
 		if now := zoneText(z.Provider); now != after {

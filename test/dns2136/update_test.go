@@ -237,7 +237,10 @@ func TestKnot(t *testing.T) {
 	if again, err := p.Plan(ctx, z, plan(t)); err != nil || !again.None() {
 		t.Errorf("planned at the end: %v\n%s", err, again)
 	}
-	if _, err := p.RestoreMX(ctx, z, "example.org"); err != nil {
+	if c, err = p.PlanRestoreMX(ctx, z, "example.org"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.RestoreMX(ctx, z, c); err != nil {
 		t.Fatal(err)
 	}
 	see("example.org", dns.TypeMX, old...)
