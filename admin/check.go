@@ -33,7 +33,7 @@ func (h *House) checkLine(ctx context.Context, q CheckLine) (out Line, err error
 		return out, err
 	}
 	c := check.New(check.Options{
-		Host: h.Host, Domains: domains, Mode: h.checkMode(), DNS: h.LineDNS, Clock: h.Clock, Memory: h.Store,
+		Host: h.Host, Domains: func() []string { return domains }, Mode: h.checkMode, DNS: h.LineDNS, Clock: h.Clock, Memory: h.Store,
 		Disk: func() (free, reserve int64, err error) {
 			s := h.Store.Stats()
 			return s.Free, s.Reserve, nil

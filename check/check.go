@@ -69,7 +69,7 @@ func (t Text) fill(values map[string]string) Text {
 		pairs = append(pairs, "{"+k+"}", v)
 	}
 	r := strings.NewReplacer(pairs...)
-	return Text{r.Replace(t.EN), r.Replace(t.JA)}
+	return Text{strings.TrimSpace(r.Replace(t.EN)), strings.TrimSpace(r.Replace(t.JA))} // a value may be empty
 }
 
 // A Result is what a check found.
@@ -126,9 +126,9 @@ type Memory interface {
 // Options say what to check, and how to find out. A nil function is something
 // that this house does not have: its check could not test.
 type Options struct {
-	Host    string   // of the mail server, as it greets
-	Domains []string // whose mail it is
-	Mode    Mode     // how the house is connected now; "" if that is not decided
+	Host    string          // of the mail server, as it greets
+	Domains func() []string // whose mail it is now; nil means nobody's
+	Mode    func() Mode     // how the house is connected now; "", and nil, if that is not decided
 
 	DNS    DNS             // has to be there
 	Dial   probe.Dial      // nil means net.Dialer
@@ -142,6 +142,11 @@ type Options struct {
 	Disk      func() (free, reserve int64, err error)
 	Cert      func() (Certificate, error)
 	Queue     func() (waiting int, oldest time.Duration, err error)
+
+	// Changed is told once of each check whose state is another than it was, when
+	// a run has ended, in the order of the tree. What was never tested before did
+	// not change. It must not run checks, and should be quick; nil means nobody.
+	Changed func(old, now Result)
 
 	HTTP   *http.Client // for RDAP; nil means one that goes to the Internet only
 	Memory Memory       // nil means to forget at the end
@@ -161,10 +166,17 @@ type Checker struct {
 	mu      sync.Mutex
 	last    map[string]Result
 	running map[string]bool
+	changes map[string][2]Result // of this run: what was, and what is
 }
 
 // New returns a Checker with what its memory holds. It asks nobody anything.
 func New(o Options) *Checker {
+	if o.Domains == nil {
+		o.Domains = func() []string { return nil }
+	}
+	if o.Mode == nil {
+		o.Mode = func() Mode { return "" }
+	}
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
@@ -177,7 +189,7 @@ func New(o Options) *Checker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result), running: make(map[string]bool)}
+	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result), running: make(map[string]bool), changes: make(map[string][2]Result)}
 	if o.Known != nil {
 		c.known = *o.Known
 	}
@@ -191,6 +203,7 @@ func New(o Options) *Checker {
 // Results returns what is known of every check, in the order of the tree. What
 // was never tested is CouldNotTest.
 func (c *Checker) Results() []Result {
+	mode := c.o.Mode()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := make([]Result, 0, len(c.steps))
@@ -199,7 +212,7 @@ func (c *Checker) Results() []Result {
 		if !ok {
 			r = c.result(s, found{code: codeNever})
 		}
-		r.Needed = c.o.Mode.needs(s.name)
+		r.Needed = mode.needs(s.name)
 		list = append(list, r)
 	}
 	return list

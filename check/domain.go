@@ -53,7 +53,7 @@ func (c *Checker) domain(ctx context.Context, _ results) found {
 	}
 	var lines []string
 	seen := map[string]bool{}
-	for _, d := range c.o.Domains {
+	for _, d := range c.o.Domains() {
 		name, err := registrable(d)
 		if err != nil || seen[name] || len(seen) == maxDomains {
 			continue

@@ -70,7 +70,7 @@ func (c *Checker) certificate(_ context.Context, r results) found {
 	if err != nil {
 		return found{code: codeUnknown, detail: err.Error()}
 	}
-	f := found{detail: cert.Trouble, data: map[string]string{"host": c.o.Host}}
+	f := found{detail: cert.Trouble, data: map[string]string{"host": c.o.Host, "trouble": cert.Trouble}}
 	var left time.Duration
 	if cert.Leaf != nil {
 		left = time.Until(cert.Leaf.NotAfter)

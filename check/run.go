@@ -31,6 +31,9 @@ type results map[string]Result
 func (r results) good(name string) bool        { return r[name].State == Good }
 func (r results) data(name, key string) string { return r[name].Data[key] }
 
+// home reports whether a check asks nobody outside.
+func (s step) home() bool { return s.every == often }
+
 // before are the names of all checks that a check waits for.
 func (s step) before() []string { return slices.Concat(s.needs, s.after) }
 
@@ -48,6 +51,31 @@ func (c *Checker) step(name string) *step {
 // minute, and earlier if the context ends: then what was not tested in time is
 // as it was. It returns an error for a name that is none.
 func (c *Checker) Test(ctx context.Context, names ...string) ([]Result, error) {
+	want, err := c.wanted(names)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.do(ctx, want); err != nil {
+		return nil, err
+	}
+	return c.those(want), nil
+}
+
+// Last returns what Test would, as it is known now. It asks nobody.
+func (c *Checker) Last(names ...string) ([]Result, error) {
+	want, err := c.wanted(names)
+	if err != nil {
+		return nil, err
+	}
+	return c.those(want), nil
+}
+
+func (c *Checker) those(want map[string]bool) []Result {
+	return slices.DeleteFunc(c.Results(), func(r Result) bool { return !want[r.Name] })
+}
+
+// wanted are the named checks and all that they depend on.
+func (c *Checker) wanted(names []string) (map[string]bool, error) {
 	want := make(map[string]bool)
 	var add func(name string) error
 	add = func(name string) error {
@@ -71,10 +99,7 @@ func (c *Checker) Test(ctx context.Context, names ...string) ([]Result, error) {
 			return nil, err
 		}
 	}
-	if err := c.do(ctx, want); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(c.Results(), func(r Result) bool { return !want[r.Name] }), nil
+	return want, nil
 }
 
 // Names returns the names of all checks in the order of the tree.
@@ -92,7 +117,8 @@ const (
 
 // Run repeats each check when its result has become old, until the context
 // ends. With the times of the tree that is fewer than 200 questions to the DNS
-// an hour.
+// an hour. As long as there is no domain nobody is asked outside: a house that
+// nobody has set up yet tells no stranger that it is there.
 func (c *Checker) Run(ctx context.Context) error {
 	timer := time.NewTimer(restStart)
 	defer timer.Stop()
@@ -113,12 +139,13 @@ func (c *Checker) Run(ctx context.Context) error {
 
 // due are the checks whose results are too old, or from a day to come.
 func (c *Checker) due(now time.Time) map[string]bool {
+	quiet := len(c.o.Domains()) == 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	due := make(map[string]bool)
 	for _, s := range c.steps {
 		age := now.Sub(c.last[s.name].Tested)
-		due[s.name] = age >= s.every || age < 0
+		due[s.name] = (age >= s.every || age < 0) && (s.home() || !quiet)
 	}
 	for name := range due {
 		if !due[name] {
@@ -160,7 +187,28 @@ func (c *Checker) do(ctx context.Context, want map[string]bool) error {
 	}
 	wg.Wait()
 	c.save()
+	c.tell()
 	return nil
+}
+
+// tell tells what has changed in a run.
+func (c *Checker) tell() {
+	c.mu.Lock()
+	changes := c.changes
+	c.changes = make(map[string][2]Result)
+	c.mu.Unlock()
+	mode := c.o.Mode()
+	for _, s := range c.steps {
+		x, ok := changes[s.name]
+		if !ok {
+			continue
+		}
+		c.o.Log.Info("a check changed", "check", s.name, "state", x[1].State, "code", x[1].Code, "was", x[0].State)
+		if c.o.Changed != nil {
+			x[0].Needed, x[1].Needed = mode.needs(s.name), mode.needs(s.name)
+			c.o.Changed(x[0], x[1])
+		}
+	}
 }
 
 // one runs a check if what it needs is good, and notes the result.
@@ -261,8 +309,8 @@ func (c *Checker) note(r Result) {
 		r.Since = old.Since
 	}
 	c.last[r.Name] = r
-	c.mu.Unlock()
 	if ok && old.State != r.State {
-		c.o.Log.Info("a check changed", "check", r.Name, "state", r.State, "code", r.Code, "was", old.State)
+		c.changes[r.Name] = [2]Result{old, r}
 	}
+	c.mu.Unlock()
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -261,6 +262,108 @@ func TestAtRest(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestNobody: as long as nobody has a domain here nobody outside is asked by
+// itself, and soon after the first one all is tested.
+func TestNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		zone := mailtest.NewCounted(w.zone)
+		w.opt.DNS = zone
+		var outside atomic.Int64
+		inner := w.dial
+		w.opt.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			outside.Add(1)
+			return inner(ctx, network, addr)
+		}
+		var has atomic.Pointer[[]string]
+		has.Store(new([]string))
+		w.opt.Domains = func() []string { return *has.Load() }
+		c := w.checker()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+		time.Sleep(48 * time.Hour)
+		if n := len(zone.Asked()); n != 0 || outside.Load() != 0 || w.probe.asked.Load() != 0 {
+			t.Errorf("%d names, %d connections, %d probes", n, outside.Load(), w.probe.asked.Load())
+		}
+		for i, r := range c.Results() {
+			if r.Tested.IsZero() == c.steps[i].home() {
+				t.Errorf("%s was tested at %v", r.Name, r.Tested)
+			}
+		}
+		has.Store(&[]string{"example.com"})
+		time.Sleep(2 * time.Minute)
+		for _, r := range c.Results() {
+			if r.Tested.IsZero() || r.Code == codeNever {
+				t.Errorf("%s was not tested", r.Name)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestChanged: a change of state is told once, with both, and whether it is
+// needed now; the first finding is none, and neither is another reason for the
+// same.
+func TestChanged(t *testing.T) {
+	w := newWorld()
+	free, mode := int64(10), Direct
+	w.opt.Disk = func() (int64, int64, error) { return free, 4, nil }
+	w.opt.Mode = func() Mode { return mode }
+	var told []string
+	w.opt.Changed = func(old, now Result) {
+		told = append(told, fmt.Sprintf("%s %s→%s %v", now.Name, old.Code, now.Code, now.Needed))
+	}
+	w.opt.Memory = &rows{m: make(map[string][]byte)}
+	c := w.checker()
+	run := func(want ...string) {
+		t.Helper()
+		told = nil
+		if _, err := c.Test(t.Context(), disk, out25); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	}
+	run()
+	run()
+	free = 5
+	run("disk room→low true")
+	free = 1
+	run() // worse, and still bad
+	c = w.checker()
+	free = 10
+	run("disk full→room true") // over a restart
+	mode = Smarthost
+	for _, at := range []string{gmailIP + ":25", mxIP + ":25"} {
+		w.ports[at] = "refuse"
+	}
+	run("out25 open→blocked false")
+}
+
+// TestLast: what is known is told without asking anybody.
+func TestLast(t *testing.T) {
+	w := newWorld()
+	zone := mailtest.NewCounted(w.zone)
+	w.opt.DNS = zone
+	c := w.checker()
+	list, err := c.Last(ptr, disk)
+	if err != nil || len(zone.Asked()) != 0 || !slices.Contains(names(list), address4) || slices.Contains(names(list), queue) {
+		t.Errorf("%v %v, asked %v", names(list), err, zone.Asked())
+	}
+	if r := list[len(list)-1]; r.Name != disk || r.Code != codeNever || !r.Tested.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	if all, err := c.Last(); err != nil || len(all) != len(c.steps) {
+		t.Errorf("%v %v", names(all), err)
+	}
+	if _, err := c.Last("nothing"); err == nil {
+		t.Error("a name that is none")
+	}
 }
 
 // TestClockJumps: a result from a day to come is tested again at once.

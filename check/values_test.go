@@ -186,7 +186,7 @@ var cases = []oneCase{
 	{domain, codeUnknown, CouldNotTest, func(w *world) { w.rdap = `{"events":[{"eventAction":"expiration","eventDate":"soon"}]}` }},
 	{domain, codeUnknown, CouldNotTest, func(w *world) { w.rdap = "<html>" }},
 	{domain, codeUnknown, CouldNotTest, func(w *world) { w.rdap = strings.Repeat(" ", maxRDAP) + "{}" }},
-	{domain, codeUnset, CouldNotTest, func(w *world) { w.opt.Domains = []string{"test", "a b"} }},
+	{domain, codeUnset, CouldNotTest, func(w *world) { w.opt.Domains = domains("test", "a b") }},
 	{clock, "right", Good, fine},
 	{clock, "wrong", Bad, func(w *world) { w.opt.Clock = why("it is 1970") }},
 	{clock, "off", Bad, func(w *world) { w.probe.skew = -3 * time.Minute }},

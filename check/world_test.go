@@ -68,7 +68,7 @@ func newWorld() *world {
 	}
 	submission := []Target{{Host: "smtp.gmail.test"}, {Host: "smtp.other.test"}}
 	w.opt = Options{
-		Host: ourHost, Domains: []string{"example.com"},
+		Host: ourHost, Domains: domains("example.com"),
 		Routes:    func() (bool, bool, error) { return true, true, nil },
 		Addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.168.1.10")}, nil },
 		Clock:     why(""),
@@ -117,6 +117,8 @@ func (w *world) checker() *Checker {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func domains(list ...string) func() []string { return func() []string { return list } }
 
 type why string
 

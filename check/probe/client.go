@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -26,8 +28,12 @@ const askTime = lookTime + 6*time.Second // for a whole question: the server loo
 // ClientOptions are the settings of a Client.
 type ClientOptions struct {
 	// URLs are the probes, the best first: "https://mail.example.org". The next
-	// is asked if one does not answer.
+	// is asked if one does not answer. One that shows a certificate of its own
+	// making has its key after the name, as Pin writes it.
 	URLs []string
+
+	// Plain takes http:// too, where nobody can sit in between: in tests.
+	Plain bool
 
 	// StandIn has the client listen at ports where nobody does while it is looked
 	// at. Leave it false where servers are to start at that moment.
@@ -35,7 +41,6 @@ type ClientOptions struct {
 
 	Dial   Dial                                               // to the probes; nil means net.Dialer
 	Listen func(network, addr string) (net.Listener, error)   // nil means net.Listen
-	HTTPS  func(dial Dial) http.RoundTripper                  // nil means a new http.Transport
 	Log    func(ctx context.Context, msg string, args ...any) // of probes that fail; nil means nowhere
 	Allow  func(netip.Addr) bool                              // addresses that we may be told we have; nil means Public
 }
@@ -43,7 +48,8 @@ type ClientOptions struct {
 // A Client asks probes. It is an http.Handler too: mounted at TokenPath on port
 // 80 and 443 it shows the token of the question that is out.
 type Client struct {
-	o ClientOptions
+	o    ClientOptions
+	list []server
 
 	mu     sync.Mutex
 	tokens map[string]bool
@@ -51,27 +57,71 @@ type Client struct {
 
 // NewClient returns a Client. It connects to nobody.
 func NewClient(o ClientOptions) (*Client, error) {
+	c := &Client{o: o, tokens: make(map[string]bool)}
 	for _, u := range o.URLs {
-		p, err := url.Parse(u)
-		if err != nil || p.Scheme != "https" && p.Scheme != "http" || p.Host == "" || p.User != nil || p.RawQuery != "" {
-			return nil, fmt.Errorf("%q is not the address of a probe; right would be https://mail.example.org", u)
+		s, err := parseURL(u, o.Plain)
+		if err != nil {
+			return nil, err
 		}
+		c.list = append(c.list, s)
 	}
 	if o.Dial == nil {
-		o.Dial = new(net.Dialer).DialContext
+		c.o.Dial = new(net.Dialer).DialContext
 	}
 	if o.Listen == nil {
-		o.Listen = net.Listen
-	}
-	if o.HTTPS == nil {
-		o.HTTPS = func(dial Dial) http.RoundTripper {
-			return &http.Transport{DialContext: dial, DisableKeepAlives: true, TLSHandshakeTimeout: askTime, MaxResponseHeaderBytes: maxReport}
-		}
+		c.o.Listen = net.Listen
 	}
 	if o.Allow == nil {
-		o.Allow = Public
+		c.o.Allow = Public
 	}
-	return &Client{o: o, tokens: make(map[string]bool)}, nil
+	return c, nil
+}
+
+// A server is a probe to be asked.
+type server struct {
+	url string // without a slash at its end
+	pin string // its key, "" if it has a certificate of an authority's
+}
+
+// pinned stands before the key in the fragment of a probe's URL.
+const pinned = "sha256="
+
+// Pin is what follows the URL of a probe whose certificate nobody vouches for:
+// its key is then all that counts. The key is given as for Key.
+func Pin(spki []byte) string { return "#" + pinned + Key(spki) }
+
+func parseURL(u string, plain bool) (s server, err error) {
+	p, err := url.Parse(u)
+	if err != nil || p.Scheme != "https" && !(plain && p.Scheme == "http") || p.Hostname() == "" || p.User != nil || p.RawQuery != "" {
+		return s, fmt.Errorf("%q is not the address of a probe; right would be https://mail.example.org", u)
+	}
+	if p.Fragment != "" {
+		var ok bool
+		s.pin, ok = strings.CutPrefix(strings.ToLower(p.Fragment), pinned)
+		if b, err := hex.DecodeString(s.pin); !ok || err != nil || len(b) != sha256.Size || p.Scheme != "https" {
+			return s, fmt.Errorf("%q: what follows # is not a key; right would be #%s and 64 digits of 0 to 9 and a to f", u, pinned)
+		}
+	}
+	p.Fragment = ""
+	s.url = strings.TrimSuffix(p.String(), "/")
+	return s, nil
+}
+
+// transport returns one that connects to a probe, and to that one only.
+func (s server) transport(dial Dial) *http.Transport {
+	t := &http.Transport{DialContext: dial, DisableKeepAlives: true, TLSHandshakeTimeout: askTime, MaxResponseHeaderBytes: maxReport}
+	if s.pin != "" {
+		t.TLSClientConfig = &tls.Config{
+			InsecureSkipVerify: true, // nobody vouches for it: VerifyConnection does
+			VerifyConnection: func(cs tls.ConnectionState) error {
+				if key := Key(cs.PeerCertificates[0].RawSubjectPublicKeyInfo); key != s.pin {
+					return fmt.Errorf("its key is %s, and not the one that the settings name", key)
+				}
+				return nil
+			},
+		}
+	}
+	return t
 }
 
 // ServeHTTP shows a token that is out.
@@ -151,17 +201,17 @@ func (c *Client) valid(e Echo, network string) error {
 // ask asks the probes in turn until one gives an answer that take accepts.
 func (c *Client) ask(ctx context.Context, network, method, path string, body []byte, take func([]byte) error) error {
 	err := ErrNone
-	for _, u := range c.o.URLs {
+	for _, s := range c.list {
 		var b []byte
-		if b, err = c.one(ctx, network, method, strings.TrimSuffix(u, "/")+path, body); err == nil {
+		if b, err = c.one(ctx, network, method, s, path, body); err == nil {
 			err = take(b)
 		}
 		if err == nil {
 			return nil
 		}
-		err = fmt.Errorf("probe %s: %w", u, err)
+		err = fmt.Errorf("probe %s: %w", s.url, err)
 		if c.o.Log != nil {
-			c.o.Log(ctx, "a probe did not help", "url", u, "network", network, "err", err)
+			c.o.Log(ctx, "a probe did not help", "url", s.url, "network", network, "err", err)
 		}
 		if ctx.Err() != nil {
 			break
@@ -171,10 +221,10 @@ func (c *Client) ask(ctx context.Context, network, method, path string, body []b
 }
 
 // one asks one probe over a connection of its own, and follows it nowhere.
-func (c *Client) one(ctx context.Context, network, method, url string, body []byte) ([]byte, error) {
+func (c *Client) one(ctx context.Context, network, method string, s server, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +233,7 @@ func (c *Client) one(ctx context.Context, network, method, url string, body []by
 	}
 	dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return c.o.Dial(ctx, network, addr) }
 	client := http.Client{
-		Transport:     c.o.HTTPS(dial),
+		Transport:     s.transport(dial),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -243,6 +246,7 @@ func (st *street) listen(network, addr string) (net.Listener, error) {
 
 func (st *street) client(t *testing.T, o ClientOptions) *Client {
 	o.URLs = append(o.URLs, st.srv.URL)
+	o.Plain = true
 	o.Allow = func(a netip.Addr) bool { return true }
 	o.Listen = st.listen
 	c, err := NewClient(o)
@@ -346,12 +350,12 @@ func TestBadProbes(t *testing.T) {
 		if e, err := c.Echo(t.Context(), "tcp4"); err != nil || e.Address.String() != "127.0.0.1" {
 			t.Errorf("%s: %+v %v", u, e, err)
 		}
-		c.o.URLs = c.o.URLs[:1]
+		c.list = c.list[:1]
 		if e, err := c.Echo(t.Context(), "tcp4"); err == nil {
 			t.Errorf("%s alone: %+v", u, e)
 		}
 	}
-	for _, u := range []string{"mail.example.test", "ftp://x.test", "https://", "https://u:p@x.test", "https://x.test/?a=b", "://"} {
+	for _, u := range []string{"mail.example.test", "ftp://x.test", "https://", "https://u:p@x.test", "https://x.test/?a=b", "://", "http://x.test", "https://:443", "https://x.test#sha256=00", "https://x.test#" + strings.Repeat("0", 64), "https://x.test#md5=" + strings.Repeat("0", 64)} {
 		if _, err := NewClient(ClientOptions{URLs: []string{u}}); err == nil {
 			t.Errorf("%q is taken", u)
 		}
@@ -363,6 +367,71 @@ func TestBadProbes(t *testing.T) {
 	if _, err := c.Echo(t.Context(), "tcp4"); err != ErrNone {
 		t.Error(err)
 	}
+}
+
+// TestPin: a probe with a certificate of its own making is asked if its key is
+// the one that its URL names, and never else. It is served as Serve does.
+func TestPin(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.2:0")
+	if err != nil {
+		t.Skip("no second loopback address: ", err)
+	}
+	cert, err := passing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(ServerOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l, &tls.Config{Certificates: []tls.Certificate{cert}}) }()
+	url := "https://" + l.Addr().String()
+	pin := Pin(leaf.RawSubjectPublicKeyInfo)
+	for _, tt := range []struct {
+		url string
+		ok  bool
+	}{
+		{url + pin, true},
+		{url + "/" + strings.ToUpper(pin), true},
+		{url, false},
+		{url + "#sha256=" + strings.Repeat("0", 64), false},
+	} {
+		c, err := NewClient(ClientOptions{URLs: []string{tt.url}, Allow: func(netip.Addr) bool { return true }})
+		if err != nil {
+			t.Fatal(tt.url, err)
+		}
+		if e, err := c.Echo(t.Context(), "tcp4"); (err == nil) != tt.ok {
+			t.Errorf("%s: %+v %v", tt.url, e, err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := s.Serve(t.Context(), l, nil); err == nil {
+		t.Error("serves a listener that is closed")
+	}
+}
+
+// FuzzURL: what is taken is HTTPS to a host, with a whole key or none, and what
+// the client asks has neither a user nor a fragment.
+func FuzzURL(f *testing.F) {
+	f.Add("https://mail.example.org")
+	f.Add("https://[2001:db8::1]:8443/x#sha256=" + strings.Repeat("aB", 32))
+	f.Add("https://a#sha256=%61")
+	f.Fuzz(func(t *testing.T, u string) {
+		s, err := parseURL(u, false)
+		if err != nil {
+			return
+		}
+		p, err := url.Parse(s.url)
+		if err != nil || p.Scheme != "https" || p.Hostname() == "" || p.User != nil || p.Fragment != "" || p.RawQuery != "" || len(s.pin) != 0 && len(s.pin) != 64 || strings.ToLower(s.pin) != s.pin {
+			t.Errorf("%q: %+v %v", u, s, err)
+		}
+	})
 }
 
 // FuzzRequest: what is accepted asks for ports of the list, each once, with a

@@ -96,7 +96,7 @@ func checkHouse(router string) error {
 	}
 	go greetings(l, "220 "+host+" ESMTP")
 	client, err := probe.NewClient(probe.ClientOptions{
-		URLs: []string{"http://probe.test:" + probePort}, StandIn: true,
+		URLs: []string{"http://probe.test:" + probePort}, StandIn: true, Plain: true,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			to := probe4
 			if network == "tcp6" {
