@@ -48,6 +48,7 @@ type House struct {
 	Ports       dnsplan.Ports // of the doors that mail programs look for
 	CA          Authority
 	Helpers     bool // of domains are served to the world over HTTPS
+	Publishing  *Publishing
 	Clock       *clock.Clock
 	Started     time.Time // of the server; zero if none runs
 	Version     string
@@ -239,6 +240,9 @@ func operations() map[string]operation {
 // Do runs an operation by its name.
 func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (any, error) {
 	run, ok := operations()[name]
+	if !ok {
+		run, ok = publishOperations()[name]
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)
 	}

@@ -1,0 +1,326 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"homemail/address"
+	"homemail/dnsplan"
+	"homemail/dnsplan/publish"
+	"homemail/store"
+	"homemail/zones"
+)
+
+// Publishing is what a House needs to change the DNS.
+type Publishing struct {
+	Zones     *zones.Book
+	Publisher *publish.Publisher
+
+	// Addresses are those of the house as last settled, and Updaters how the
+	// places stand that are told them. Nil says that nobody looks.
+	Addresses func() address.Addrs
+	Updaters  func() []address.Status
+
+	// IPv6 reports whether it was proven that mail comes in over IPv6. Nil is
+	// not proven: then an IPv6 address is published only where there already is
+	// one, or nothing else.
+	IPv6 func() bool
+}
+
+// PlanPush asks what has to be changed at a domain's DNS providers.
+type PlanPush struct {
+	Domain    string       `json:"domain"`
+	Addresses []netip.Addr `json:"addresses"` // as in PlanDNS
+	Force     bool         `json:"force"`     // of the MX: though other records are not right
+}
+
+// Push is what has to be changed. It is to be shown, and then to be given back
+// as it is.
+type Push struct {
+	Domain    string            `json:"domain"`
+	Changes   []publish.Changes `json:"changes"`             // of each zone that we may change
+	Elsewhere []dnsplan.Record  `json:"elsewhere,omitempty"` // in zones that we may not
+	Notes     []string          `json:"notes,omitempty"`
+}
+
+// ApplyPush asks to do exactly what was shown.
+type ApplyPush struct {
+	Changes []publish.Changes `json:"changes"`
+}
+
+// Pushed is what was and what was not done in one zone.
+type Pushed struct {
+	Zone    string         `json:"zone"`
+	Report  publish.Report `json:"report"`
+	Changed bool           `json:"changed"` // nothing was done, as the zone has changed meanwhile: to be planned again
+	Error   string         `json:"error,omitempty"`
+}
+
+// planPush plans the changes but for the MX.
+func (h *House) planPush(ctx context.Context, q PlanPush) (out Push, err error) {
+	plan, err := h.planDNS(ctx, PlanDNS{Domain: q.Domain, Addresses: h.orPublic(ctx, q.Addresses)})
+	if err != nil {
+		return out, err
+	}
+	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Elsewhere: plan.Records, Notes: plan.Notes}
+	open, err := h.zonesOf(plan.Records)
+	if err != nil {
+		return out, err
+	}
+	if len(open) == 0 && len(plan.Records) > 0 {
+		return out, fmt.Errorf("%w; next: homemail dns provider set %s PROVIDER (see: homemail dns providers)", noZone(plan.Domain), plan.Domain)
+	}
+	for _, z := range open {
+		c, err := h.Publishing.Publisher.Plan(ctx, z, plan.Records)
+		if err != nil {
+			return out, err
+		}
+		out.Elsewhere = slices.DeleteFunc(slices.Clone(out.Elsewhere), func(r dnsplan.Record) bool {
+			return !slices.ContainsFunc(c.Elsewhere, func(e dnsplan.Record) bool { return e.Name == r.Name && e.Type == r.Type })
+		})
+		c.Elsewhere = nil // of all zones together
+		c.MX = nil
+		c.ByHand = slices.DeleteFunc(c.ByHand, func(r dnsplan.Result) bool { return r.Record.Type == "MX" })
+		out.Changes = append(out.Changes, c)
+	}
+	return out, nil
+}
+
+func noZone(domain string) error {
+	return fmt.Errorf("%w: %s: %w", store.ErrInvalid, domain, zones.ErrNoZone)
+}
+
+// zonesOf opens the zones that records are in, of those that are known.
+func (h *House) zonesOf(records []dnsplan.Record) (list []publish.Zone, err error) {
+	for _, r := range records {
+		z, err := h.Publishing.Zones.For(r.Name)
+		if errors.Is(err, zones.ErrNoZone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(list, func(o publish.Zone) bool { return o.Name == z.Name }) {
+			list = append(list, z)
+		}
+	}
+	return list, nil
+}
+
+// applyPush does what was shown, zone by zone. One that fails holds up no other.
+func (h *House) applyPush(ctx context.Context, q ApplyPush) ([]Pushed, error) {
+	if h.DNS == nil {
+		return nil, errNoDNS
+	}
+	out := []Pushed{}
+	for _, c := range q.Changes {
+		out = append(out, h.change(c, func(z publish.Zone) (publish.Report, error) { return h.Publishing.Publisher.Apply(ctx, z, c) }))
+	}
+	return out, nil
+}
+
+// change does something to the zone that changes are of.
+func (h *House) change(c publish.Changes, do func(publish.Zone) (publish.Report, error)) Pushed {
+	out := Pushed{Zone: c.Zone, Report: publish.Report{NotDone: slices.Concat(c.Steps, c.MX)}}
+	z, err := h.Publishing.Zones.For(c.Zone)
+	if err == nil && z.Name != c.Zone {
+		err = noZone(c.Zone)
+	}
+	if err == nil {
+		out.Report, err = do(z)
+	}
+	if err != nil {
+		out.Error, out.Changed = err.Error(), errors.Is(err, publish.ErrChanged)
+	}
+	return out
+}
+
+// planMX plans the step that moves a domain's mail here, if all else is right.
+func (h *House) planMX(ctx context.Context, q PlanPush) (out Push, err error) {
+	plan, err := h.planDNS(ctx, PlanDNS{Domain: q.Domain, Addresses: h.orPublic(ctx, q.Addresses), Compare: !q.Force})
+	if err != nil {
+		return out, err
+	}
+	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Notes: plan.Notes}
+	if len(plan.Records) == 0 {
+		return out, nil
+	}
+	if wrong := notReady(plan.Results); len(wrong) > 0 {
+		return out, fmt.Errorf("%w: mail would come here before the house is ready for it. These records are not right yet: %s; see: homemail dns %s", store.ErrInvalid, strings.Join(wrong, ", "), plan.Domain)
+	}
+	z, err := h.Publishing.Zones.For(plan.Domain)
+	if err != nil {
+		return out, err
+	}
+	c, err := h.Publishing.Publisher.Plan(ctx, z, plan.Records)
+	if err != nil {
+		return out, err
+	}
+	c.Steps, c.Elsewhere, c.Unable = nil, nil, nil
+	c.ByHand = slices.DeleteFunc(c.ByHand, func(r dnsplan.Result) bool { return r.Record.Type != "MX" })
+	out.Changes = append(out.Changes, c)
+	return out, nil
+}
+
+// notReady are the records, beside the MX, without which mail does not arrive
+// or is refused, and which are not right.
+func notReady(results []dnsplan.Result) (list []string) {
+	for _, r := range results {
+		if r.Record.Rank == dnsplan.Required && r.Record.Kind != dnsplan.KindMX && r.State != dnsplan.Correct {
+			list = append(list, fmt.Sprintf("%s %s (%s)", dnsplan.Display(r.Record.Name), r.Record.Type, r.State.Text().EN))
+		}
+	}
+	return list
+}
+
+func (h *House) switchMX(ctx context.Context, q ApplyPush) ([]Pushed, error) {
+	return h.applyMX(q, func(z publish.Zone, c publish.Changes) (publish.Report, error) {
+		return h.Publishing.Publisher.SwitchMX(ctx, z, c)
+	})
+}
+
+// planRestoreMX plans to let a domain's mail go where it went before.
+func (h *House) planRestoreMX(ctx context.Context, q Domain) (out Push, err error) {
+	if h.DNS == nil {
+		return out, errNoDNS
+	}
+	domain, err := zones.Canonical(q.Domain)
+	if err != nil {
+		return out, err
+	}
+	z, err := h.Publishing.Zones.For(domain)
+	if err != nil {
+		return out, err
+	}
+	c, err := h.Publishing.Publisher.PlanRestoreMX(ctx, z, domain)
+	return Push{Domain: domain, Changes: []publish.Changes{c}}, err
+}
+
+func (h *House) restoreMX(ctx context.Context, q ApplyPush) ([]Pushed, error) {
+	return h.applyMX(q, func(z publish.Zone, c publish.Changes) (publish.Report, error) {
+		return h.Publishing.Publisher.RestoreMX(ctx, z, c)
+	})
+}
+
+func (h *House) applyMX(q ApplyPush, do func(publish.Zone, publish.Changes) (publish.Report, error)) ([]Pushed, error) {
+	if h.DNS == nil {
+		return nil, errNoDNS
+	}
+	out := []Pushed{}
+	for _, c := range q.Changes {
+		c.Steps = nil
+		out = append(out, h.change(c, func(z publish.Zone) (publish.Report, error) { return do(z, c) }))
+	}
+	return out, nil
+}
+
+// MX is where a domain's mail goes, and where it went before it was switched.
+type MX struct {
+	Domain string            `json:"domain"`
+	Now    []string          `json:"now"`
+	Former *publish.FormerMX `json:"former,omitempty"`
+	Error  string            `json:"error,omitempty"` // why Now is not known
+}
+
+func (h *House) showMX(ctx context.Context, q Domain) (out MX, err error) {
+	if h.DNS == nil {
+		return out, errNoDNS
+	}
+	if out.Domain, err = zones.Canonical(q.Domain); err != nil {
+		return out, err
+	}
+	f, err := h.Publishing.Publisher.FormerMX(out.Domain)
+	switch {
+	case err == nil:
+		out.Former = &f
+	case !errors.Is(err, publish.ErrNoFormer):
+		return out, err
+	}
+	h.DNS.Flush(out.Domain)
+	a, err := h.DNS.Records(ctx, out.Domain, "MX")
+	if err != nil {
+		out.Error = err.Error()
+	}
+	out.Now = a.List
+	return out, nil
+}
+
+// publicAddresses are those that a plan is made for if nobody says others: what
+// was last settled, and for want of that what the DNS says of our name.
+func (h *House) publicAddresses(ctx context.Context) []netip.Addr {
+	there, err := h.DNS.IP(ctx, h.Host)
+	if err != nil {
+		there.List = nil
+	}
+	var now address.Addrs
+	if h.Publishing != nil && h.Publishing.Addresses != nil {
+		now = h.Publishing.Addresses()
+	}
+	out := h.usable(now.List(), there.List)
+	for _, is4 := range []bool{true, false} { // a family that is not known is as it is there
+		family := func(a netip.Addr) bool { return a.Unmap().Is4() == is4 }
+		if slices.ContainsFunc(out, family) {
+			continue
+		}
+		for _, a := range there.List {
+			if family(a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+func (h *House) orPublic(ctx context.Context, addrs []netip.Addr) []netip.Addr {
+	if len(addrs) > 0 || h.DNS == nil {
+		return addrs
+	}
+	return h.publicAddresses(ctx)
+}
+
+// usable leaves an IPv6 address out that is not proven, unless one is in the DNS
+// already or there is no other address: who tries it first would find nobody.
+func (h *House) usable(addrs, there []netip.Addr) []netip.Addr {
+	is4 := func(a netip.Addr) bool { return a.Unmap().Is4() }
+	is6 := func(a netip.Addr) bool { return !is4(a) }
+	proven := h.Publishing != nil && h.Publishing.IPv6 != nil && h.Publishing.IPv6()
+	if proven || slices.ContainsFunc(there, is6) || !slices.ContainsFunc(addrs, is4) {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), is6)
+}
+
+// ZoneRecords are the records that a zone should have, of all our domains, if
+// these are the addresses of the house.
+func (h *House) ZoneRecords(ctx context.Context, zone string, addrs []netip.Addr) (list []dnsplan.Record, err error) {
+	domains, err := h.Store.Domains()
+	if err != nil {
+		return nil, err
+	}
+	there, _ := h.DNS.IP(ctx, h.Host) // with an error there is none
+	addrs = h.usable(addrs, there.List)
+	c := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS})
+	for _, d := range domains {
+		in, err := h.dnsInput(ctx, c, d, addrs)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", d, err)
+		}
+		records, err := dnsplan.Plan(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", d, err)
+		}
+		for _, r := range records {
+			known := slices.ContainsFunc(list, func(o dnsplan.Record) bool {
+				return o.Name == r.Name && o.Type == r.Type && o.Kind == r.Kind
+			})
+			if !known && (r.Name == zone || strings.HasSuffix(r.Name, "."+zone)) {
+				list = append(list, r)
+			}
+		}
+	}
+	return list, nil
+}
