@@ -46,6 +46,7 @@ type House struct {
 	Certificate func() (check.Certificate, error)
 	Host        string        // our name
 	Ports       dnsplan.Ports // of the doors that mail programs look for
+	Settings    Settings
 	CA          Authority
 	Helpers     bool // of domains are served to the world over HTTPS
 	Publishing  *Publishing
@@ -218,6 +219,9 @@ func operations() map[string]operation {
 		"bridge.fetch":    op((*House).fetchBridge),
 		"bridge.pause":    op((*House).pauseBridge),
 		"bridge.resume":   op((*House).resumeBridge),
+
+		"setting.list": op((*House).listSettings),
+		"setting.set":  op((*House).setSetting),
 
 		"certificate.list":     op((*House).listCertificates),
 		"certificate.agree":    op((*House).agreeCA),

@@ -33,6 +33,8 @@ type Config struct {
 	file  string            // that was read, "" if none
 	lines map[string]int    // of the settings that the file names
 	flags map[string]string // settings that a flag of the command line gave
+
+	stored map[string]bool // those that come from the store
 }
 
 // Listen has the addresses of each door, "host:port" with an empty host for
@@ -216,7 +218,7 @@ func (c *Config) UseData(dir, flag string) error {
 type Setting struct {
 	Name  string `json:"name"`  // as in the file: "section.key"
 	Value string `json:"value"` // as it would be written there
-	From  string `json:"from"`  // "default", "FILE:LINE" or the flag
+	From  string `json:"from"`  // "default", "store", "FILE:LINE" or the flag
 }
 
 // Sources lists every setting in the order of config.example.toml.
@@ -224,11 +226,10 @@ func (c Config) Sources() []Setting {
 	var all []Setting
 	for _, f := range c.fields() {
 		s := Setting{Name: f.name, Value: literal(f.to), From: "default"}
-		if line, ok := c.lines[f.name]; ok {
-			s.From = fmt.Sprintf("%s:%d", c.file, line)
-		}
-		if flag, ok := c.flags[f.name]; ok {
-			s.From = flag
+		if where, pinned := c.Pinned(f.name); pinned {
+			s.From = where
+		} else if c.stored[f.name] {
+			s.From = "store"
 		}
 		all = append(all, s)
 	}

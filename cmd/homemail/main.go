@@ -123,15 +123,17 @@ func parseAll(flags *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-// find returns the command that args begin with, and the rest.
-func find(args []string) (*command, []string) {
+// find returns the command that args begin with, the longest if there are
+// several, and the rest.
+func find(args []string) (found *command, rest []string) {
+	rest = args
 	for _, c := range commands() {
 		words := strings.Fields(c.name)
-		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
-			return &c, args[len(words):]
+		if n := len(words); n > len(args)-len(rest) && n <= len(args) && slices.Equal(args[:n], words) {
+			found, rest = &c, args[n:]
 		}
 	}
-	return nil, args
+	return found, rest
 }
 
 func usage(w io.Writer) {
@@ -152,8 +154,7 @@ func commands() []command {
 	return slices.Concat([]command{
 		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
 		{"serve", "", "run the server", 0, 0, serve},
-	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), dnsCommands(), lineCommands(), []command{
-		{"config", "", "show the settings in force and where each comes from", 0, 0, showConfig},
+	}, ownerCommands(), routeCommands(), queueCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), dnsCommands(), lineCommands(), settingCommands(), []command{
 		{"version", "", "show the version", 0, 0, showVersion},
 	})
 }

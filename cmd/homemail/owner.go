@@ -85,6 +85,9 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 		return err
 	}
 	h := &house{config: c, log: quietLog(in.stderr), store: s}
+	if err := h.useStored(); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	if err := h.openOutside(); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -486,22 +489,5 @@ func unmended(r store.Report) (n int) {
 func maintain(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, _ []string) error {
 		return in.ask(ctx, "maintain", admin.Empty{}, &admin.Empty{})
-	}
-}
-
-func showConfig(in *invocation, _ *flag.FlagSet) action {
-	return func(context.Context, []string) error {
-		c, err := in.settings()
-		if err != nil {
-			return err
-		}
-		if in.global.json {
-			return in.print(c.Sources())
-		}
-		var rows [][]string
-		for _, s := range c.Sources() {
-			rows = append(rows, []string{s.Name, s.Value, s.From})
-		}
-		return in.table("SETTING VALUE FROM", rows)
 	}
 }

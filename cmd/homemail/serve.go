@@ -54,12 +54,33 @@ func serve(in *invocation, _ *flag.FlagSet) action {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
+		return live(ctx, c, log)
+	}
+}
+
+// live runs houses, one after the other, until ctx ends or something fails. If
+// settings of the store are such that no house can be opened any more, those
+// before are taken again.
+func live(ctx context.Context, c config.Config, log *slog.Logger) error {
+	var good map[string]string // of the last house
+	for {
 		h, err := openHouse(ctx, c, world{}, log)
+		if err != nil && good != nil {
+			log.Error("homemail cannot start with the new settings and takes those before", "err", err)
+			if err := keepSettings(c, good, log); err != nil {
+				return err
+			}
+			good = nil
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		h.hint()
-		return h.run(ctx)
+		if err := h.run(ctx); !errors.Is(err, errAgain) {
+			return err
+		}
+		good = h.kept
 	}
 }
 
@@ -85,7 +106,10 @@ func newLog(w io.Writer, c config.Config) *slog.Logger {
 // A house is a server that is ready to run: its store is open and its doors
 // are bound.
 type house struct {
-	config config.Config
+	config config.Config     // in force
+	file   config.Config     // without what the store has
+	kept   map[string]string // settings in the store, when the house was opened
+	again  chan struct{}     // a setting has changed
 	log    *slog.Logger
 	store  *store.Store
 	certs  *certs.Source
@@ -117,7 +141,7 @@ type house struct {
 // openHouse opens the store and binds every door, or fails without a trace.
 func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) (h *house, err error) {
 	limitMemory()
-	h = &house{config: c, log: log, gates: gates(c)}
+	h = &house{config: c, log: log, again: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -127,6 +151,11 @@ func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) 
 	if err != nil {
 		return h, err
 	}
+	if err = h.useStored(); err != nil {
+		return h, err
+	}
+	c = h.config
+	h.gates = gates(c)
 	if err = h.openOutside(); err != nil {
 		return h, err
 	}
@@ -213,6 +242,7 @@ func (d directory) Begin(from mail.Path, by mail.AccountID) smtpd.Transaction {
 // order and closes the store.
 func (h *house) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.rebuild(ctx) })
 	g.Go(func() error { return h.store.Run(ctx) })
 	g.Go(func() error { return h.signIn.Run(ctx) })
 	g.Go(func() error { return h.relay.Run(ctx) })
@@ -259,7 +289,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
+	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
 	if h.dns != nil { // a nil pointer in an interface would be none
 		a.DNS, a.LineDNS = h.dns, h.dns
 	}

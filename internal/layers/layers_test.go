@@ -62,7 +62,7 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail store certs signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
+	"admin":            "mail config store certs signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
 }
 
 // A rule names a module or a package of the standard library, and the only
