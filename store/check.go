@@ -104,7 +104,7 @@ func (c *checker) rows(r reader) error {
 	c.claims = make(map[reference]bool)
 	c.lives = make(map[reference]bool)
 	c.wanted = make(map[mail.BlobID]bool)
-	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkQueue, c.checkBlobs} {
+	for _, step := range []func(reader) error{c.checkSums, c.readBlobs, c.readClaims, c.checkAccounts, c.checkRoutes, c.checkQueue, c.checkEvents, c.checkBlobs} {
 		if err := step(r); err != nil {
 			return err
 		}

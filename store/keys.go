@@ -31,6 +31,7 @@ const (
 	tDone      = 'y' // item, n: a recipient that it will not be tried for again
 	tDue       = 'd' // hash of a domain, due, item, n: the domain
 	tState     = 'x' // path: what other packages keep
+	tEvent     = 'e' // number: what happened, several events a row
 )
 
 // key is a key under construction.
@@ -64,6 +65,7 @@ func itemKey(id mail.ItemID) key              { return k(tItem).item(id) }
 func pendingKey(id mail.ItemID, n uint32) key { return k(tPending).item(id).u32(n) }
 func doneKey(id mail.ItemID, n uint32) key    { return k(tDone).item(id).u32(n) }
 func stateKey(path string) key                { return k(tState).str(path) }
+func eventKey(first uint64) key               { return k(tEvent).u64(first) }
 
 func mailboxKey(a mail.AccountID, m mail.MailboxID) key { return k(tMailbox).acct(a).mbox(m) }
 
