@@ -18,6 +18,10 @@ type Authority struct {
 	Directory string        // where it is asked, RFC 8555
 	CAA       string        // stands for it in CAA records, RFC 8659; "" if nobody knows
 	Certs     *certs.Source // nil if no server runs
+
+	// Helpers reports whether those of domains are served to the world over HTTPS.
+	// It changes with the ways in and out.
+	Helpers func() bool
 }
 
 // Certificates is what doors show, and whether a CA is asked for better.
@@ -93,6 +97,9 @@ func (h *House) certificateNotes() (list []string) {
 
 // certificateInput adds what a plan says about certificates.
 func (h *House) certificateInput(ctx context.Context, c *dnsplan.Comparer, in *dnsplan.Input) {
+	if in.Web, in.STSMode = h.CA.Helpers != nil && h.CA.Helpers(), ""; in.Web {
+		in.STSMode = "testing"
+	}
 	if _, err := certs.Agreed(h.Store, h.CA.Directory); err == nil && h.CA.CAA != "" {
 		in.CA = dnsplan.CA{Domain: h.CA.CAA}
 		if h.CA.Certs != nil {

@@ -274,7 +274,7 @@ func port(l *listen.Listener) uint16 { return netip.MustParseAddrPort(l.Addr().S
 
 // authority is the CA that is asked, as admin wants to know it.
 func (h *house) authority() admin.Authority {
-	return admin.Authority{Directory: h.directory(), CAA: caaDomain(h.directory()), Certs: h.certs}
+	return admin.Authority{Directory: h.directory(), CAA: caaDomain(h.directory()), Certs: h.certs, Helpers: h.helpers}
 }
 
 // caaDomain stands for a CA in CAA records, RFC 8659; "" for one that we do not
