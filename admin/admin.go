@@ -42,6 +42,7 @@ type House struct {
 	LAN     *lan.Devices
 	DNS     dnsplan.DNS
 	LineDNS check.DNS
+	Checker *check.Checker // nil in a closed world
 	// Certificate is the one in use, for the checks.
 	Certificate func() (check.Certificate, error)
 	Host        string        // our name

@@ -3,16 +3,17 @@ package admin
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"homemail/check"
 	"homemail/dnsplan"
+	"homemail/relay"
 	"homemail/store"
 )
 
 // CheckLine asks for checks by name; none is all of them.
 type CheckLine struct {
 	Names []string `json:"names"`
+	Last  bool     `json:"last,omitempty"` // what is known, without asking anybody
 }
 
 // Line is what the checks have found, and the way to connect that fits it.
@@ -22,38 +23,27 @@ type Line struct {
 	Recommend check.Recommendation `json:"recommend"`
 }
 
-// checkLine runs checks now. They ask the outside, which is why nobody else
-// starts them.
+// checkLine runs checks now, or tells what the last ones have found.
 func (h *House) checkLine(ctx context.Context, q CheckLine) (out Line, err error) {
-	if h.LineDNS == nil {
+	if h.Checker == nil {
 		return out, errNoDNS
 	}
-	domains, err := h.Store.Domains()
-	if err != nil {
-		return out, err
+	if q.Last {
+		out.Results, err = h.Checker.Last(q.Names...)
+	} else {
+		out.Results, err = h.Checker.Test(ctx, q.Names...)
 	}
-	c := check.New(check.Options{
-		Host: h.Host, Domains: func() []string { return domains }, Mode: h.checkMode, DNS: h.LineDNS, Clock: h.Clock, Memory: h.Store,
-		Disk: func() (free, reserve int64, err error) {
-			s := h.Store.Stats()
-			return s.Free, s.Reserve, nil
-		},
-		Cert: h.Certificate,
-		Queue: func() (waiting int, oldest time.Duration, err error) {
-			s := h.Queue.Stats()
-			return s.Queued, s.OldestAge, nil
-		},
-	})
-	list, err := c.Test(ctx, q.Names...)
 	if err != nil {
 		return out, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	out.Results, out.Worst, out.Recommend = list, check.Worst(list), check.Recommend(c.Results())
+	out.Worst, out.Recommend = check.Worst(out.Results), check.Recommend(h.Checker.Results())
 	return out, nil
 }
 
-func (h *House) checkMode() check.Mode {
-	switch h.mode() {
+// CheckMode is how a house is connected, for the checks; "" if nobody has decided
+// yet.
+func CheckMode(r relay.Routes) check.Mode {
+	switch Mode(r) {
 	case dnsplan.Direct:
 		return check.Direct
 	case dnsplan.Smarthost:
@@ -61,5 +51,5 @@ func (h *House) checkMode() check.Mode {
 	case dnsplan.Bridge:
 		return check.Bridge
 	}
-	return "" // it may be that nobody has decided yet
+	return ""
 }

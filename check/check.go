@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -101,6 +102,10 @@ type Prober interface {
 	Echo(ctx context.Context, network string) (probe.Echo, error)
 	Reach(ctx context.Context, network string, ports []uint16) (probe.Report, error)
 }
+
+// ErrNoRouter is what Options.Router says where no router is asked, or none is
+// there: that is not one that does not answer.
+var ErrNoRouter = errors.New("no router is asked")
 
 // A Router is what the router of the house says.
 type Router struct {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -37,7 +38,10 @@ func (c *Checker) router(ctx context.Context, _ results) found {
 		return found{code: codeUnset}
 	}
 	r, err := c.o.Router(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoRouter):
+		return found{code: codeUnset, detail: err.Error()}
+	case err != nil:
 		return found{code: "silent", detail: err.Error()}
 	}
 	data := map[string]string{"model": r.Model}

@@ -97,6 +97,9 @@ var words = map[string]word{
 	"router.silent": {CouldNotTest,
 		Text{"The router does not speak a language for opening ports (PCP, NAT-PMP, UPnP).", "ルーターが自動のポート開放 (PCP、NAT-PMP、UPnP) に応答しません。"},
 		Text{"Turn on UPnP in the router, or open the ports by hand.", "ルーターのUPnPを有効にするか、手動でポート開放を設定してください。"}},
+	"router.unset": {CouldNotTest,
+		Text{"No router is asked to open ports now.", "ルーターへの自動のポート開放は、現在行っていません。"},
+		nothing},
 
 	"probe.answers": {Good,
 		Text{"A helper outside looked at this house.", "外の協力サーバーから、この家を確認できました。"},
@@ -106,7 +109,7 @@ var words = map[string]word{
 		Text{"Nothing now: it is asked again in an hour.", "1時間後に自動で再確認しますので、そのままお待ちください。"}},
 	"probe.unset": {CouldNotTest,
 		Text{"No helper outside is set up, so nobody can say whether mail reaches you.", "外の協力サーバーが設定されていないため、メールが届くかどうかを確認できません。"},
-		Text{"Ask a friend with a homemail of their own to run “homemail probe”, and enter its address.", "homemailを使っている知人に「homemail probe」を動かしてもらい、そのアドレスを設定してください。"}},
+		Text{"Ask a friend who has a homemail to set probe.offer, or to run “homemail probe”, and enter its address as probe.urls.", "homemailを使っている知人にprobe.offerを有効にするか「homemail probe」を動かしてもらい、そのアドレスをprobe.urlsに設定してください。"}},
 
 	"address4.public": {Good,
 		Text{"The world sees this house as {address}.", "外からは {address} として見えています。"},

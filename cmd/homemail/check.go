@@ -2,18 +2,27 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"flag"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"homemail/admin"
+	"homemail/certs"
 	"homemail/check"
+	"homemail/check/probe"
+	"homemail/router"
 )
 
 // lineCommands find out what the house can do.
 func lineCommands() []command {
 	return []command{
 		{"check", "[NAME...]", "find out whether this line and this house can do mail, and what to do about what they cannot", 0, 40, checkLine},
+		{"probe", "", "look at the houses of friends from outside, when they ask; keeps nothing", 0, 0, serveProbe},
 	}
 }
 
@@ -24,9 +33,11 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func checkLine(in *invocation, f *flag.FlagSet) action {
 	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+	last := f.Bool("last", false, "show what is known, without asking anybody")
+	detail := f.Bool("v", false, "show everything that was found, for those who know networks")
 	return func(ctx context.Context, args []string) error {
 		var l admin.Line
-		if err := in.ask(ctx, "line.check", admin.CheckLine{Names: args}, &l); err != nil {
+		if err := in.ask(ctx, "line.check", admin.CheckLine{Names: args, Last: *last}, &l); err != nil {
 			return err
 		}
 		if in.global.json {
@@ -34,7 +45,7 @@ func checkLine(in *invocation, f *flag.FlagSet) action {
 				return err
 			}
 		} else {
-			in.tellLine(l, *lang)
+			fmt.Fprint(in.stdout, lineText{lang: *lang, detail: *detail, all: len(args) == 0, last: *last}.of(l))
 		}
 		if code := l.Worst.ExitCode(); code != 0 {
 			return exitCode(code)
@@ -43,25 +54,181 @@ func checkLine(in *invocation, f *flag.FlagSet) action {
 	}
 }
 
-func (in *invocation) tellLine(l admin.Line, lang string) {
-	for _, r := range l.Results {
-		fmt.Fprintf(in.stdout, "%-15s %-12s %s\n", r.State, r.Name, r.Means.In(lang))
-		if do := r.Do.In(lang); do != "" {
-			fmt.Fprintf(in.stdout, "%28s %s\n", "", do)
-		}
-	}
-	fmt.Fprintf(in.stdout, "\n%s: %s\n", l.Recommend.Mode, l.Recommend.Reason.In(lang))
+// A line is what a house knows of its way to the world, and what it does for
+// friends who want to know the same. A nil line is that of a closed world: it
+// knows nothing and does nothing.
+type line struct {
+	h       *house
+	checker *check.Checker
+	client  *probe.Client // nil if no friend is to be asked
+	server  *probe.Server // nil if friends may not ask us
 }
 
-// certificate is the one in use, for the checks.
-func (h *house) certificate() (check.Certificate, error) {
-	if h.certs == nil {
-		return check.Certificate{}, nil
+// newLine makes the line; nil where nobody outside is to be asked.
+func (h *house) newLine(w world) (l *line, err error) {
+	if h.dns == nil {
+		return nil, nil
 	}
-	leaf := h.certs.Leaf()
-	return check.Certificate{Leaf: leaf, Issued: leaf != nil && !selfSigned(leaf)}, nil
+	l = &line{h: h}
+	if h.config.Probe.Offer {
+		l.server = probe.NewServer(probe.ServerOptions{Log: h.log})
+	}
+	if urls := h.config.Probe.URLs; len(urls) > 0 {
+		l.client, err = probe.NewClient(probe.ClientOptions{
+			URLs: urls, Dial: w.dialName, Log: h.log.DebugContext,
+			StandIn: len(h.doors) == 0, // no server runs, and none can begin as long as we have the store
+		})
+		if err != nil {
+			return nil, fmt.Errorf("probe.urls: %w", err)
+		}
+	}
+	l.checker = check.New(l.options(w))
+	return l, nil
+}
+
+// options are those of the Checker that lives as long as the house.
+func (l *line) options(w world) check.Options {
+	h := l.h
+	o := check.Options{
+		Host: h.config.Host(), Domains: h.domains, Mode: func() check.Mode { return admin.CheckMode(h.book.Routes()) },
+		DNS: h.dns, Dial: w.dial, Clock: h.clock, Memory: h.store, Log: h.log,
+		Disk: func() (free, reserve int64, err error) {
+			s := h.store.Stats()
+			return s.Free, s.Reserve, nil
+		},
+		Queue: func() (waiting int, oldest time.Duration, err error) {
+			s := h.queue.Stats()
+			return s.Queued, s.OldestAge, nil
+		},
+	}
+	if l.client != nil { // a nil pointer in an interface would be none
+		o.Probe = l.client
+	}
+	if h.certs != nil {
+		o.Cert, o.Keys = h.certificate, h.certKeys
+	}
+	if h.router != nil {
+		o.Router = func(context.Context) (check.Router, error) { return lineRouter(h.router.State()) }
+	}
+	return o
+}
+
+// Checker is the one of the house, nil in a closed world.
+func (l *line) Checker() *check.Checker {
+	if l == nil {
+		return nil
+	}
+	return l.checker
+}
+
+// Run repeats the checks at rest until ctx ends.
+func (l *line) Run(ctx context.Context) error {
+	if l != nil {
+		_ = l.checker.Run(ctx) // says why ctx has ended
+	}
+	return nil
+}
+
+// first answers friends, and shows them that it is us whom they see, before the
+// web server's own pages: they know no host of ours.
+func (l *line) first(next http.Handler) http.Handler {
+	if l == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch p := r.URL.Path; {
+		case l.client != nil && strings.HasPrefix(p, probe.TokenPath):
+			l.client.ServeHTTP(w, r)
+		case l.server != nil && r.TLS != nil && (p == probe.EchoPath || p == probe.ReachPath):
+			l.server.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// reachFresh is how old a result may be by which a challenge is chosen: two
+// times that it is renewed at rest.
+const reachFresh = 2 * time.Hour
+
+// reach is which ports a CA can connect to, as far as that is known.
+func (l *line) reach() (r certs.Reach) {
+	if l == nil {
+		return r
+	}
+	c := l.h.config.Listen
+	last := l.checker.Results()
+	port := func(door string, addrs []string, name string) certs.Port {
+		if len(addrs) == 0 || contains(c.LANOnly, door) {
+			return certs.Closed
+		}
+		i := slices.IndexFunc(last, func(r check.Result) bool { return r.Name == name })
+		if i < 0 || time.Since(last[i].Tested).Abs() > reachFresh {
+			return certs.Unknown
+		}
+		switch last[i].State {
+		case check.Good:
+			return certs.Reachable
+		case check.Bad:
+			return certs.Closed
+		}
+		return certs.Unknown
+	}
+	return certs.Reach{HTTP: port("http", c.HTTP, "in80"), TLS: port("https", c.HTTPS, "in443")}
+}
+
+// lineRouter is what a router said, for the checks.
+func lineRouter(s router.State) (r check.Router, err error) {
+	switch {
+	case s.Method != "":
+	case s.Code == router.Silent || s.Code == router.Odd:
+		return r, fmt.Errorf("%s", s.Why.EN)
+	default:
+		return r, fmt.Errorf("%w: %s", check.ErrNoRouter, s.Why.EN)
+	}
+	r = check.Router{Model: s.Model, External: s.External, Mapped: make(map[uint16]uint16)}
+	for _, m := range s.Ports {
+		switch {
+		case !m.Own.Is4():
+		case m.Mapped, m.Code == router.Moved:
+			r.Mapped[m.Internal] = m.Given
+		default:
+			r.Mapped[m.Internal] = 0
+		}
+	}
+	return r, nil
+}
+
+// certificate is that of the host, and what is being done about it.
+func (h *house) certificate() (c check.Certificate, err error) {
+	c.Leaf = h.certs.Leaf()
+	for _, s := range h.certs.Status() {
+		if s.Name == h.config.Host() {
+			c.Issued = s.Shown != certs.SelfSigned && !selfSigned(c.Leaf)
+			c.Waiting, c.Trouble = s.Doing == certs.Ordering, s.Trouble
+		}
+	}
+	return c, nil
 }
 
 func selfSigned(c *x509.Certificate) bool {
 	return c.CheckSignatureFrom(c) == nil || c.Issuer.String() == c.Subject.String()
+}
+
+// certKeys are the keys by which somebody outside sees that it is us, whatever
+// name he asks for, and if for none.
+func (h *house) certKeys() (list []string) {
+	add := func(leaf *x509.Certificate) {
+		if key := probe.Key(leaf.RawSubjectPublicKeyInfo); !slices.Contains(list, key) {
+			list = append(list, key)
+		}
+	}
+	add(h.certs.Leaf())
+	shown := h.certs.TLSConfig().GetCertificate
+	for _, s := range h.certs.Status() {
+		if c, err := shown(&tls.ClientHelloInfo{ServerName: s.Name}); err == nil && c.Leaf != nil {
+			add(c.Leaf)
+		}
+	}
+	return list
 }
