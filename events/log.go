@@ -1,0 +1,287 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"homemail/store"
+)
+
+// A Clock knows whether the time of day can be relied on.
+type Clock interface{ Trusted() bool }
+
+// Options say how much is kept. The zero value is right for a home.
+type Options struct {
+	Log   *slog.Logger // slog.Default() if nil
+	Clock Clock        // while it cannot be trusted nothing is too old; always trusted if nil
+	Count int          // events; 200,000 if 0
+	Bytes int64        // 64 MiB if 0
+	// Age is how long an event is kept, 30 days if 0 and at most: subjects go
+	// with their events.
+	Age time.Duration
+}
+
+const (
+	defaultCount = 200_000
+	defaultBytes = 64 << 20
+	maxAge       = 30 * 24 * time.Hour
+)
+
+// Times of the writer.
+const (
+	gather     = 50 * time.Millisecond // what belongs together comes together
+	writeEach  = time.Second
+	expireEach = time.Hour
+	retryAfter = 10 * time.Second // when the store took nothing
+)
+
+// pendingMax is how many events wait to be written: what a fast disk can take in
+// mail within a second, some 2 MB.
+const pendingMax = 4096
+
+// A Log is the log of a store. It is safe for concurrent use, and a nil Log
+// takes everything and keeps nothing.
+type Log struct {
+	s *store.Store
+	o Options
+
+	mu       sync.Mutex
+	pending  []Event
+	lost     int // events that did not fit, not yet told
+	allLost  int64
+	watchers map[*Watch]struct{}
+	wake     chan struct{}
+
+	writing sync.Mutex // held while events are written; guards what follows
+	loaded  bool
+	next    uint64           // number of the next event
+	oldest  uint64           // of the first event that is kept
+	bytes   int64            // of all rows
+	tail    []store.EventRow // the newest rows, which may be short
+	expired time.Time        // when ages were looked at last
+	quiet   quiet
+}
+
+// New returns the log of a store. It starts nothing: without Run, Close and
+// every question write what was added.
+func New(s *store.Store, o Options) *Log {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Count <= 0 {
+		o.Count = defaultCount
+	}
+	if o.Bytes <= 0 {
+		o.Bytes = defaultBytes
+	}
+	if o.Age <= 0 || o.Age > maxAge {
+		o.Age = maxAge
+	}
+	return &Log{s: s, o: o, wake: make(chan struct{}, 1), watchers: make(map[*Watch]struct{}), quiet: newQuiet()}
+}
+
+// Add notes an event. It never waits: what does not fit is counted.
+func (l *Log) Add(e Event) {
+	if l == nil {
+		return
+	}
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	e.Seq, e.Unsure = 0, e.Unsure || !l.trusted()
+	l.mu.Lock()
+	if len(l.pending) >= pendingMax {
+		l.lost++
+		l.allLost++
+		l.mu.Unlock()
+		return
+	}
+	l.pending = append(l.pending, e)
+	first := len(l.pending) == 1
+	l.mu.Unlock()
+	if first {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *Log) trusted() bool { return l.o.Clock == nil || l.o.Clock.Trusted() }
+
+// Run writes what is added, at most once a second, until ctx ends.
+func (l *Log) Run(ctx context.Context) error {
+	expire := time.NewTicker(expireEach)
+	defer expire.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.write()
+			return nil
+		case <-expire.C:
+			l.write()
+			continue
+		case <-l.wake:
+		}
+		if !pause(ctx, gather) {
+			continue
+		}
+		wait := writeEach - gather
+		if err := l.write(); err != nil {
+			wait = retryAfter
+		}
+		pause(ctx, wait)
+	}
+}
+
+// pause waits, and reports whether all of the time has passed.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// Close writes what was added. It is called when nothing more happens, before
+// the store is closed.
+func (l *Log) Close() error {
+	if l == nil {
+		return nil
+	}
+	err := l.write()
+	if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
+		return nil // the store tells
+	}
+	return err
+}
+
+// take returns what waits to be written.
+func (l *Log) take() (list []Event, lost int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list, lost = l.pending, l.lost
+	l.pending, l.lost = nil, 0
+	return list, lost
+}
+
+// putBack is for events that could not be written: those that still fit wait
+// on, before what came meanwhile.
+func (l *Log) putBack(list []Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(list), pendingMax-len(l.pending))
+	l.lost += len(list) - n
+	l.allLost += int64(len(list) - n)
+	l.pending = append(list[:n:n], l.pending...)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write writes what waits, in one commit, and tells the watchers.
+func (l *Log) write() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.load(); err != nil {
+		return err
+	}
+	list, lost := l.take()
+	list = l.quiet.filter(list, lost, time.Now())
+	if len(list) > 0 {
+		if err := l.append(list); err != nil {
+			l.o.Log.Warn("what happened could not be noted", "events", len(list), "err", err)
+			l.putBack(list)
+			return err
+		}
+		l.tell(list)
+	}
+	if err := l.prune(time.Now()); err != nil {
+		l.o.Log.Warn("old events were not removed", "err", err)
+	}
+	return nil
+}
+
+// packAt is how many rows at the end may be short before they are packed.
+const packAt = 32
+
+// append numbers and writes events. Rows stay short while little happens, and
+// are packed when there are many.
+func (l *Log) append(list []Event) error {
+	var p packer
+	flush := false
+	for i := range list {
+		list[i].Seq = l.next + uint64(i)
+		p.add(list[i].Seq, fit(&list[i]))
+		flush = flush || lasting(list[i].Kind)
+	}
+	rows, tail := p.rows, append(l.tail[:len(l.tail):len(l.tail)], p.rows...)
+	if len(tail) >= packAt {
+		rows, tail = pack(tail, p.rows)
+	}
+	if err := l.s.PutEvents(rows, flush); err != nil {
+		return err
+	}
+	l.next += uint64(len(list))
+	for _, r := range p.rows {
+		l.bytes += int64(len(r.Bytes))
+	}
+	l.tail = tail
+	return nil
+}
+
+// lasting reports whether an event is to survive a power cut at once. There are
+// few of those; to flush for each message once more would wear a card out.
+func lasting(k Kind) bool { return k == Changed || k == Started || k == Stopped || k == Updated }
+
+// pack makes full rows of short ones, of which fresh are not on disk yet. It
+// returns what is to be written, and the last row, which may be short.
+func pack(short, fresh []store.EventRow) (rows, tail []store.EventRow) {
+	var p packer
+	for _, r := range short {
+		_ = split(r.Bytes, func(i int, event []byte) { p.add(r.First+uint64(i), event) })
+	}
+	rows = p.rows
+	kept := make(map[uint64]bool, len(rows))
+	for _, r := range rows {
+		kept[r.First] = true
+	}
+	for _, r := range short[:len(short)-len(fresh)] {
+		if !kept[r.First] {
+			rows = append(rows, store.EventRow{First: r.First})
+		}
+	}
+	return rows, p.rows[len(p.rows)-1:]
+}
+
+// Stats are figures of the log.
+type Stats struct {
+	Events  int64 `json:"events"` // at most so many are kept now
+	Bytes   int64 `json:"bytes"`
+	Lost    int64 `json:"lost"`    // since the start: they came too fast
+	Omitted int64 `json:"omitted"` // since the start: refusals and failed sign-ins by the thousand
+}
+
+// Stats returns the figures as they are now.
+func (l *Log) Stats() Stats {
+	if l == nil {
+		return Stats{}
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	s := Stats{Bytes: l.bytes, Omitted: l.quiet.all}
+	if l.load() == nil {
+		s.Events = int64(l.next - l.oldest)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Lost = l.allLost
+	return s
+}
