@@ -28,39 +28,6 @@ func ProfileURL(s Server, addr mail.Path) (string, error) {
 	return u.String(), nil
 }
 
-// AccountText says in words what to type into a program that finds nothing by
-// itself. It has no password.
-func AccountText(s Server, addr mail.Path, lang string) (string, error) {
-	s, err := s.checked()
-	if err != nil {
-		return "", err
-	}
-	user, err := s.userName(addr)
-	if err != nil {
-		return "", err
-	}
-	name, server, port := "User name", "Server", "port"
-	if lang == "ja" {
-		name, server, port = "ユーザー名", "サーバー", "ポート"
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n%s: %s\n", name, user, server, s.Host)
-	for _, p := range []struct {
-		name string
-		open []Service
-	}{{"IMAP", s.IMAP}, {"POP3", s.POP3}, {"SMTP", s.Submission}} {
-		if len(p.open) == 0 {
-			continue
-		}
-		secure := "STARTTLS"
-		if p.open[0].TLS == Implicit {
-			secure = "SSL/TLS"
-		}
-		fmt.Fprintf(&b, "%s: %s %d, %s\n", p.name, port, p.open[0].Port, secure)
-	}
-	return b.String(), nil
-}
-
 // maxQR is in octets: 81 modules a side (version 16), which a phone still reads
 // from a screen.
 const maxQR = 450
