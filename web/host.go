@@ -121,7 +121,8 @@ const challengePath = "/.well-known/acme-challenge/" // RFC 8555 §8.3
 // onOpen serves port 80. Challenges come before the question whether a host is
 // known: a certificate may be wanted for a name that is not in use yet.
 func (s *Server) onOpen() http.Handler {
-	redirect := s.known(on(^role(0), toHTTPS))
+	inside := func(host string) bool { return s.localName(host) || private(host) }
+	redirect := s.inside(inside, s.known(on(^role(0), toHTTPS)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case s.o.ACME != nil && strings.HasPrefix(r.URL.Path, challengePath):

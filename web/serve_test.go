@@ -173,7 +173,7 @@ func TestALPNChallenge(t *testing.T) {
 	if at := c.ConnectionState(); at.NegotiatedProtocol != acmeTLS || !bytes.Equal(at.PeerCertificates[0].Raw, want.Certificate[0]) {
 		t.Errorf("got %q", at.NegotiatedProtocol)
 	}
-	if resp, _ := get(t, client(t, addr, pool), "https://mail.example.test/"); resp.StatusCode != 404 {
+	if resp, _ := get(t, client(t, addr, pool), "https://mail.example.test/"); resp.StatusCode != 200 {
 		t.Errorf("got %v", resp.Status)
 	}
 }

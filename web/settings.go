@@ -28,6 +28,8 @@ func (s *Server) routes() http.Handler {
 	m.Handle("GET "+thunderbirdHomePath, on(home|autoconf, s.thunderbird))
 	m.Handle("POST "+outlookPath, on(home|autodiscover, s.outlook))
 	m.Handle("GET "+autoconfig.ProfilePath, on(home|autoconf, s.apple))
+	m.Handle("GET /{$}", on(home|autoconf, s.front))
+	m.Handle("GET "+setupPath, on(home|autoconf, s.setup))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.URL.Path, outlookPath) {
 			r = r.Clone(r.Context())
@@ -157,8 +159,15 @@ func certificate(c *tls.Config, host string) (*tls.Certificate, error) {
 	return nil, errNoCertificate
 }
 
-// language is that of the reader, as far as we speak it.
+// language is that of the reader, as far as we speak it: as a link of ours asks
+// for it, or else as the browser does.
 func language(r *http.Request) string {
+	switch r.URL.Query().Get("lang") {
+	case "ja":
+		return "ja"
+	case "en":
+		return ""
+	}
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(r.Header.Get("Accept-Language"))), "ja") {
 		return "ja"
 	}

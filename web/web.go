@@ -1,6 +1,6 @@
 // Package web serves what a mail server has to say over HTTP: the MTA-STS
-// policy (RFC 8461 §3.3), the settings that mail programs look for, and the
-// answers to an ACME CA (RFC 8555 §8.3). Every request must name a host that is
+// policy (RFC 8461 §3.3), the settings that mail programs look for and a page
+// with them for people, and the answers to an ACME CA (RFC 8555 §8.3). Every request must name a host that is
 // ours: a page elsewhere whose name is pointed here (DNS rebinding) gets
 // nothing. It never says which addresses there are.
 package web
@@ -31,6 +31,9 @@ type Options struct {
 
 	// Server returns what programs have to know; nil for nothing.
 	Server func(domain string) autoconfig.Server
+
+	// LocalName is ours inside the house, as homemail.local; nil or "" for none.
+	LocalName func() string
 
 	// ACME answers the HTTP-01 challenges on port 80 and must itself hold them
 	// to the names that they are about; nil for none.
@@ -80,7 +83,7 @@ func New(o Options) (*Server, error) {
 		first = func(next http.Handler) http.Handler { return next }
 	}
 	s.open = limited(first(s.onOpen()))
-	s.secure = limited(first(s.known(s.routes())))
+	s.secure = limited(first(s.inside(s.localName, s.known(s.routes()))))
 	return s, nil
 }
 

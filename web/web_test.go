@@ -98,7 +98,9 @@ func TestHTTPS(t *testing.T) {
 		{"GET", "mail.example.test", autoconfig.ProfilePath + "?address=a%40elsewhere.test", "", 404, ""},
 		{"GET", "mail.example.test", autoconfig.ProfilePath, "", 404, ""},
 
-		{"GET", "mail.example.test", "/", "", 404, ""},
+		{"GET", "mta-sts.example.test", "/", "", 404, ""},
+		{"GET", "mail.example.test", "/setup/", "", 404, ""},
+		{"POST", "mail.example.test", "/setup", "", 405, ""},
 		{"GET", "mail.example.test", "/../../etc/passwd", "", 307, ""}, // to where it is not
 		{"GET", "mail.example.test", "/.well-known/", "", 404, ""},
 		{"GET", "mail.example.test", challengePath + "x", "", 404, ""}, // port 80 only
@@ -258,11 +260,12 @@ func TestHostWithHelpersName(t *testing.T) {
 }
 
 // Whatever host is named, only ours are answered, and a redirect leads nowhere
-// but to one of them.
+// but to one of them. In the house there is one page.
 func FuzzHost(f *testing.F) {
 	f.Add("mail.example.test", "/")
 	f.Add("MTA-STS.example.test.:80", "//evil.test/..;/?a=b")
 	f.Add("[::1]:80", "/%2e%2e/")
+	f.Add("192.168.1.2", "/")
 	f.Add("a@mail.example.test", "/\\evil.test")
 	s, err := New(names())
 	if err != nil {
@@ -279,6 +282,10 @@ func FuzzHost(f *testing.F) {
 		to := w.Header().Get("Location")
 		at := s.site(asked(r))
 		switch {
+		case at.roles == 0 && path == "/" && private(at.host):
+			if w.Code != http.StatusOK || to != "" {
+				t.Errorf("%q: %d to %q", host, w.Code, to)
+			}
 		case at.roles == 0:
 			if w.Code != http.StatusMisdirectedRequest || to != "" {
 				t.Errorf("%q: %d to %q", host, w.Code, to)
