@@ -25,6 +25,7 @@ import (
 	"homemail/outbound"
 	"homemail/queue"
 	"homemail/relay"
+	"homemail/reports"
 	"homemail/signin"
 	"homemail/store"
 )
@@ -51,6 +52,7 @@ type House struct {
 	CA          Authority
 	Helpers     bool // of domains are served to the world over HTTPS
 	Publishing  *Publishing
+	Reports     *reports.Book // what the world says of our mail; nil if nobody reads that
 	Clock       *clock.Clock
 	Started     time.Time // of the server; zero if none runs
 	Version     string
@@ -228,6 +230,11 @@ func operations() map[string]operation {
 		"certificate.agree":    op((*House).agreeCA),
 		"certificate.withdraw": op((*House).withdrawCA),
 		"certificate.retry":    op((*House).retryCertificates),
+
+		"dns.policy":    op((*House).domainPolicy),
+		"reports.show":  op((*House).showReports),
+		"reports.trust": op((*House).trustReporter),
+		"reports.mine":  op((*House).setMine),
 
 		"dns.plan":   op((*House).planDNS),
 		"line.check": op((*House).checkLine),
