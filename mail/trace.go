@@ -14,6 +14,7 @@ type Trace struct {
 	Protocol string     // the "with" keyword: ESMTP, ESMTPSA, UTF8SMTPS..., RFC 3848 and RFC 6531
 	TLS      string     // the cipher suite, "" without TLS, RFC 8314 §4.3
 	Account  AccountID  // who signed in, 0 if nobody did
+	Device   string     // with which device, by its name
 	Time     time.Time
 	Junk     bool     // a verdict at the door: file it under Junk
 	Results  []byte   // the Authentication-Results field that says it
