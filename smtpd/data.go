@@ -118,6 +118,7 @@ func (s *session) abandon(r *smtp.SMTPError) {
 	t := s.tx
 	s.c.s.log.Info("refused", "id", t.id, "from", t.env.From, "remote", s.c.remote,
 		"code", r.Code, "status", status(r), "why", r.Message, "bytes", t.octets)
+	s.tell(r, recipients(&t.env)...)
 }
 
 // author ends the header of a message and, if it was submitted, looks at who
@@ -167,6 +168,9 @@ func (s *session) judge(trace *mail.Trace) *smtp.SMTPError {
 	v, results := t.judged.Verdict()
 	s.c.s.log.Info("judged", "id", t.id, "from", t.env.From, "remote", s.c.remote, "verdict", v.Disposition,
 		"spf", v.SPF.Result, "dkim", len(v.DKIM), "dmarc", v.DMARC.Result, "policy", v.DMARC.Policy, "arc", v.ARC.Result, "why", v.Reason)
+	if v.Disposition == mail.Reject || v.Disposition == mail.Defer {
+		t.verdict = &v
+	}
 	switch v.Disposition {
 	case mail.Reject:
 		s.c.s.count.forged.Add(1)
@@ -181,7 +185,7 @@ func (s *session) judge(trace *mail.Trace) *smtp.SMTPError {
 // trace says how the message under way came in.
 func (s *session) trace() mail.Trace {
 	c := s.c
-	return mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Account: s.tx.account(), Time: time.Now()}
+	return mail.Trace{ID: s.tx.id, Remote: c.remote, Helo: c.helo, Protocol: s.protocol(), TLS: c.cipher, Account: s.tx.account(), Device: s.tx.device(), Time: time.Now()}
 }
 
 // protocol is the "with" keyword, RFC 3848 and RFC 6531 §4.3.

@@ -4,11 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -227,4 +229,31 @@ func (h *house) device(t *testing.T, name, address, from string) lan.Device {
 	p, zone, err := lan.ParseAddress(address)
 	must(t, err)
 	return lan.Device{Name: name, Address: p, Zone: zone, Account: h.anna.ID, From: from}
+}
+
+// TestTold is told why mail was refused, in a word, and what was stored by whom.
+func TestTold(t *testing.T) {
+	var told []Refusal
+	var mu sync.Mutex
+	_, d := newHouse(t, Options{Kind: MX, Told: func(r Refusal) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, r)
+	}})
+	c := d.ready()
+	c.say("MAIL FROM:<x@far.test>", "RCPT TO:<nobody@example.test>", "RCPT TO:<x@elsewhere.test>", "RCPT TO:<anna@example.test>", "DATA")
+	c.want("250", "550", "550", "250", "354")
+	c.send("Delivered-To: anna@example.test\r\n" + letter + ".\r\n")
+	c.want("550 5.4.6")
+	mu.Lock()
+	defer mu.Unlock()
+	var got []string
+	for _, r := range told {
+		got = append(got, fmt.Sprint(r.Reason, " ", r.From, " ", r.To, " ", r.Reply.Enhanced, " ", r.ID != "", " ", r.Remote))
+	}
+	want := "unknown x@far.test [nobody@example.test] 5.1.1 true 127.0.0.1; " +
+		"not-ours x@far.test [x@elsewhere.test] 5.7.1 true 127.0.0.1; loop x@far.test [anna@example.test] 5.4.6 true 127.0.0.1"
+	if s := strings.Join(got, "; "); s != want {
+		t.Errorf("told %s", s)
+	}
 }

@@ -51,6 +51,11 @@ var (
 	tooFast        = said(450, 7, 1, "You have sent to very many people; try again later")
 	oneFrom        = said(550, 6, 0, "The message must have exactly one From")
 	authFault      = said(454, 7, 0, "Signing in does not work at the moment; try again later")
+	noWayOut       = said(550, 7, 1, "Sending mail outside is not set up yet on this server; only addresses of this server can be written to")
+	noRelay        = said(550, 7, 1, "Not an address of this server, and we do not relay")
+	junkOnly       = said(550, 7, 1, "The message looks like junk, and this address only forwards")
+	localOnly      = said(550, 7, 1, "This device may only write to addresses of this server")
+	deviceOff      = said(550, 7, 1, "The account of this device is disabled")
 	ourFault       = said(451, 3, 0, "Something is wrong on our side; please try again later")
 )
 
@@ -71,13 +76,13 @@ func (s *Server) refusal(err error, ours bool) *smtp.SMTPError {
 	case errors.Is(err, mail.ErrUnknownRecipient):
 		return said(550, 1, 1, "No such address here")
 	case errors.Is(err, mail.ErrNoWayOut), errors.Is(err, mail.ErrNotLocal) && ours:
-		return said(550, 7, 1, "Sending mail outside is not set up yet on this server; only addresses of this server can be written to")
+		return noWayOut
 	case errors.Is(err, mail.ErrTooMany):
 		return tooFast
 	case errors.Is(err, mail.ErrJunk):
-		return said(550, 7, 1, "The message looks like junk, and this address only forwards")
+		return junkOnly
 	case errors.Is(err, mail.ErrNotLocal):
-		return said(550, 7, 1, "Not an address of this server, and we do not relay")
+		return noRelay
 	case errors.Is(err, mail.ErrDisabled):
 		return said(550, 2, 1, "This mailbox is disabled")
 	case errors.Is(err, mail.ErrMailboxFull):

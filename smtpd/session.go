@@ -29,6 +29,8 @@ type transaction struct {
 	octets int64     // that came in
 	chunks *chunks   // once there was a BDAT
 	judged Judgement // of a stranger's message, from its first recipient on
+
+	verdict *mail.Verdict // why it is refused
 }
 
 // Chunks tell the goroutine of the connection about the one that runs Data.
@@ -114,7 +116,7 @@ func (s *session) writer(id string) (*Login, *smtp.SMTPError) {
 	n, err := s.c.neighbour()
 	switch {
 	case errors.Is(err, mail.ErrDisabled):
-		return nil, said(550, 7, 1, "The account of this device is disabled")
+		return nil, deviceOff
 	case err != nil:
 		return nil, s.fault(id, err)
 	case n == nil && s.c.s.o.Kind == Submission:
@@ -129,6 +131,14 @@ func (t *transaction) account() mail.AccountID {
 		return 0
 	}
 	return t.by.Account
+}
+
+// device is with what it is written, "" if by a stranger.
+func (t *transaction) device() string {
+	if t.by == nil {
+		return ""
+	}
+	return t.by.Device
 }
 
 // admit says whether a message of this sender and size can be taken at all.
@@ -179,7 +189,7 @@ func (s *session) recipient(to mail.Path) *smtp.SMTPError {
 		return tooManyUnknown // also for who exists: the difference would tell
 	}
 	if by != nil && by.Local && s.isOutside(to) {
-		return said(550, 7, 1, "This device may only write to addresses of this server")
+		return localOnly
 	}
 	err := s.tx.tx.Rcpt(to, s.tx.size)
 	if err == nil {
@@ -213,6 +223,11 @@ func (s *session) refuse(verb, path string, r *smtp.SMTPError) error {
 	}
 	s.c.s.log.Info("refused", "verb", verb, "path", path, "from", from, "remote", s.c.remote,
 		"code", r.Code, "status", status(r), "why", r.Message)
+	if verb == "RCPT" {
+		s.tell(r, spoken(path)...)
+	} else {
+		s.tell(r)
+	}
 	return r
 }
 

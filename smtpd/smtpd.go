@@ -154,6 +154,9 @@ type Options struct {
 	// a listener that does not do so itself.
 	ImplicitTLS bool
 	Log         *slog.Logger // slog.Default() if nil
+	// Told is told of each refusal, before the client is. It must not wait for
+	// anything. It may be nil.
+	Told func(Refusal)
 
 	MaxSize        int64 // octets in a message, 50 MiB if 0
 	MaxRecipients  int   // of a message, 100 if 0
