@@ -26,6 +26,9 @@ type Options struct {
 	Outside Outside
 	// Confirm tells a sender what is in mailboxes here; nil tells nobody.
 	Confirm func(Confirmation)
+	// Told is told what became of each message, before its sender is. It must
+	// not wait for anything. It may be nil.
+	Told func(Story)
 }
 
 // An Agent delivers into a store. It is safe for concurrent use.

@@ -237,6 +237,7 @@ func (t *Transaction) submitted(e mail.Envelope, tr mail.Trace) ([]store.Outgoin
 		if o.Hold, err = hold(t.by, paths); err != nil {
 			return nil, err
 		}
+		t.held = o.Hold
 	}
 	return []store.Outgoing{o}, nil
 }

@@ -29,6 +29,7 @@ type Transaction struct {
 	seals   seals
 	sum     hash.Hash // of the bytes, while there may be something to compare with
 
+	held   string  // why the queue keeps what was submitted
 	resend *resend // after a commit: what to remember if nobody heard of it
 }
 
@@ -178,7 +179,8 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 		t.Discard()
 		return id, nil
 	}
-	done, err := t.deliver(e, tr, t.by == 0 && (tr.Junk || s.Junk))
+	junk := t.by == 0 && (tr.Junk || s.Junk)
+	done, err := t.deliver(e, tr, junk)
 	if err != nil {
 		return "", known(err)
 	}
@@ -188,6 +190,7 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 	if t.resend != nil {
 		t.resend.sum = done.Hash
 	}
+	t.tell(e, tr, s, junk)
 	t.Discard()
 	t.confirm(e, tr.ID, s)
 	return tr.ID, nil
