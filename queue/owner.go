@@ -243,6 +243,7 @@ func (q *Queue) settleRemoved(it *store.Item, list, told []*store.QueueRecipient
 	}
 	for _, r := range slices.Concat(list, told) {
 		q.log.Info("removed from the queue", "id", it.Trace, "to", r.Path)
+		q.o.Told(it, r, "")
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ type Options struct {
 	Host      string // our name, in DSNs
 	// Postmaster is who gets a copy of what can neither be sent nor returned.
 	Postmaster func() (mail.AccountID, bool)
+	// Told is told where a recipient stands after each attempt: its newest one
+	// says how that ended. It must not wait for anything. It may be nil.
+	Told func(it *store.Item, r *store.QueueRecipient, hop string)
 
 	Steps       []time.Duration // how long to wait after each failed try; the last is used again
 	GiveUp      time.Duration   // how old a message gets
@@ -85,6 +88,9 @@ func (o *Options) fill() {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Told == nil {
+		o.Told = func(*store.Item, *store.QueueRecipient, string) {}
 	}
 	if o.Postmaster == nil {
 		o.Postmaster = func() (mail.AccountID, bool) { return 0, false }

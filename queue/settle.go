@@ -218,6 +218,7 @@ func (q *Queue) report(a *attempt, r *store.QueueRecipient, now time.Time) {
 		q.stats.failed.Add(1)
 		q.log.Info("failed", append(args, "state", r.State)...)
 	}
+	q.o.Told(a.p.it, r, a.p.hop)
 }
 
 // deferAll puts off what is due at a hop that cannot be reached, in one commit.
@@ -263,6 +264,9 @@ func (q *Queue) deferOne(j job, p parcel) []*store.QueueRecipient {
 	a := store.Attempt{At: time.Now(), Outcome: j.last, Untried: true}
 	a.Fate = mail.Temporary // nobody is given up for what became of another
 	t := q.advance(p.it, p.to[0], a, j.died, j.until)
+	if r := p.to[0]; r.Tries == 1 || r.State != store.Queued { // a server that is down is told of once a message
+		defer q.o.Told(p.it, r, j.hop.name)
+	}
 	if t == silence {
 		return p.to
 	}
