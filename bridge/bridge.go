@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"homemail/mail"
 	"homemail/store"
 )
 
@@ -37,6 +38,18 @@ type Options struct {
 	ClockIsRight func() bool
 	// Dial opens connections; a net.Dialer's if nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Told is told of each message that was fetched. It may be nil.
+	Told func(Fetched)
+}
+
+// A Fetched is a message that has come from an account elsewhere.
+type Fetched struct {
+	Account   Account
+	Mailbox   string    // here
+	From      mail.Path // the author, as the header has it
+	Subject   string    // as raw as in the header
+	MessageID string
+	Size      int64
 }
 
 const (

@@ -257,7 +257,7 @@ func (t *transfer) commit(sp *store.Spool, path string, row note, m remote) erro
 		}
 		return err
 	}
-	d := t.to
+	envelope, d := sp.Structure().Envelope, t.to
 	d.Flags, d.Keywords, d.Date = m.flags, m.keywords, m.date
 	batch := store.Batch{Copies: []store.Delivery{d}, State: map[string][]byte{path: row.encode()}, Unless: path}
 	_, err := b.s.Commit(sp, batch)
@@ -270,8 +270,27 @@ func (t *transfer) commit(sp *store.Spool, path string, row note, m remote) erro
 	}
 	if err == nil {
 		b.report(t.v.a.ID, func(st *Status) { st.Fetched++; st.LastFetch = time.Now() })
+		if b.o.Told != nil {
+			f := Fetched{Account: t.v.a, Mailbox: t.v.mailboxName(batch.Copies[0]), Size: row.size, Subject: envelope.Subject, MessageID: envelope.MessageID}
+			if len(envelope.From) > 0 {
+				f.From = mail.Path(envelope.From[0].Mailbox + "@" + envelope.From[0].Host)
+			}
+			b.o.Told(f)
+		}
 	}
 	return err
+}
+
+func (v *visitor) mailboxName(d store.Delivery) string {
+	a, err := v.b.s.AccountByID(d.Account)
+	if err != nil {
+		return ""
+	}
+	m, err := a.MailboxByID(d.Mailbox)
+	if err != nil {
+		return ""
+	}
+	return m.Name
 }
 
 // skip notes that a message is too large. It is never deleted there.
