@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"homemail/admin"
+	"homemail/reports"
+)
+
+// reportCommands are about what the world says of our mail. They stand before
+// "dns" in the list of commands, as that is the beginning of one of them.
+func reportCommands() []command {
+	return []command{
+		{"dns policy", "DOMAIN", "show or set how strict a domain's DMARC and MTA-STS are, and what is safe now", 1, 1, dnsPolicy},
+		{"reports trust", "REPORTER believed|ignored|default", "say whether a reporter counts", 2, 2, trustReporter},
+		{"reports mine", "DOMAIN SOURCE", "say that an address or network that sends in a domain's name is yours", 2, 2, mySource},
+		{"reports", "[DOMAIN]", "show what the world says of your mail", 0, 1, showReports},
+	}
+}
+
+// saidIn says texts in a language.
+func saidIn(lang string) func(reports.Text) string {
+	return func(t reports.Text) string {
+		if strings.HasPrefix(strings.ToLower(lang), "ja") {
+			return t.JA
+		}
+		return t.EN
+	}
+}
+
+func dnsPolicy(in *invocation, f *flag.FlagSet) action {
+	dmarc := f.String("dmarc", "", "set DMARC to `POLICY`: none, quarantine or reject")
+	sts := f.String("sts", "", "set MTA-STS to `MODE`: none, testing or enforce")
+	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+	return func(ctx context.Context, args []string) error {
+		var p admin.DomainPolicy
+		if err := in.ask(ctx, "dns.policy", admin.SetPolicy{Domain: args[0], DMARC: *dmarc, STS: *sts}, &p); err != nil {
+			return err
+		}
+		if in.global.json {
+			return in.print(p)
+		}
+		in.tellProposal("DMARC", p.DMARC, "dns policy "+p.Domain+" -dmarc", *lang)
+		in.tellProposal("MTA-STS", p.STS, "dns policy "+p.Domain+" -sts", *lang)
+		if *dmarc+*sts != "" {
+			fmt.Fprintf(in.stdout, "%s homemail dns %s\n", saidIn(*lang)(reports.Text{EN: "The records have changed. See:", JA: "レコードが変わりました。確認："}), p.Domain)
+		}
+		return nil
+	}
+}
+
+func (in *invocation) tellProposal(name string, p reports.Proposal, command, lang string) {
+	say := saidIn(lang)
+	fmt.Fprintf(in.stdout, "%s: %s\n    %s\n", name, p.Now, say(p.Why))
+	if p.Ready {
+		fmt.Fprintf(in.stdout, "    %s homemail %s %s\n", say(reports.Text{EN: "To do it:", JA: "実行するには："}), command, p.Next)
+	}
+}
+
+func trustReporter(in *invocation, _ *flag.FlagSet) action {
+	return func(ctx context.Context, args []string) error {
+		word := args[1]
+		if word == "default" {
+			word = ""
+		} else if word != reports.Believed && word != reports.Ignored {
+			return fmt.Errorf("a reporter is believed, ignored or default, not %q", word)
+		}
+		return in.ask(ctx, "reports.trust", admin.Reporter{Reporter: args[0], Trust: word}, &admin.Empty{})
+	}
+}
+
+func mySource(in *invocation, f *flag.FlagSet) action {
+	not := f.Bool("not", false, "it is not")
+	return func(ctx context.Context, args []string) error {
+		return in.ask(ctx, "reports.mine", admin.MySource{Domain: args[0], Source: args[1], Mine: !*not}, &admin.Empty{})
+	}
+}
+
+func showReports(in *invocation, f *flag.FlagSet) action {
+	lang := f.String("lang", "en", "`LANGUAGE`: en or ja")
+	all := f.Bool("all", false, "list every source, not only those that sent most")
+	return func(ctx context.Context, args []string) error {
+		var q admin.ReportedDomain
+		if len(args) > 0 {
+			q.Domain = args[0]
+		}
+		var list []admin.DomainReports
+		if err := in.ask(ctx, "reports.show", q, &list); err != nil {
+			return err
+		}
+		if in.global.json {
+			return in.print(list)
+		}
+		for i, r := range list {
+			if i > 0 {
+				fmt.Fprintln(in.stdout)
+			}
+			if err := in.tellReports(r, *lang, *all); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// fewSources is how many sources are listed.
+const fewSources = 15
+
+// tellReports writes what is known about a domain.
+func (in *invocation) tellReports(r admin.DomainReports, lang string, all bool) error {
+	say := saidIn(lang)
+	line := func(en, ja string, args ...any) {
+		fmt.Fprintf(in.stdout, say(reports.Text{EN: en, JA: ja})+"\n", args...)
+	}
+	fmt.Fprintln(in.stdout, r.Domain)
+	in.tellProposal("DMARC", r.NextDMARC, "dns policy "+r.Domain+" -dmarc", lang)
+	in.tellProposal("MTA-STS", r.NextSTS, "dns policy "+r.Domain+" -sts", lang)
+	var day reports.Day
+	for _, d := range r.Days {
+		day.Passed += d.Passed
+		day.Failed += d.Failed
+		day.Forged += d.Forged
+		day.Sessions += d.Sessions
+		day.Broken += d.Broken
+	}
+	if len(r.DMARC) > 0 {
+		line("\nMessages in your name: %d passed, %d of your own failed, %d of others failed.", "\nあなたの名前のメール：合格 %d 通、自分のメールの不合格 %d 通、他人のものの不合格 %d 通。", day.Passed, day.Failed, day.Forged)
+		if err := in.tellReporters(r.DMARC, lang); err != nil {
+			return err
+		}
+		if err := in.tellSources(r, lang, all); err != nil {
+			return err
+		}
+	}
+	if len(r.TLS) > 0 {
+		line("\nDeliveries to you: %d encrypted, %d failed.", "\nあなたへの配送：暗号化 %d 件、失敗 %d 件。", day.Sessions, day.Broken)
+		if err := in.tellReporters(r.TLS, lang); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(in.stdout, "%s  %d  %s %s\n    %s\n", f.Last, f.Count, f.Type, f.MX, say(f.Remedy()))
+	}
+	if o := r.Odd; o.Unread+o.Unproven+o.Foreign > 0 {
+		line("\nLeft alone since the start: %d not understood, %d of unproven origin, %d about others.", "\n起動後に数えなかったもの：読めない %d 通、差出人が確かでない %d 通、対象外 %d 通。", o.Unread, o.Unproven, o.Foreign)
+	}
+	return nil
+}
+
+func (in *invocation) tellReporters(list []reports.Reporter, lang string) error {
+	say := saidIn(lang)
+	var rows [][]string
+	for _, r := range list {
+		counts := reports.Text{EN: "yes", JA: "はい"}
+		if !r.Counts {
+			counts = reports.Text{EN: "no: nobody here wrote to it", JA: "いいえ（こちらから送ったことがない）"}
+		}
+		switch r.Trust {
+		case reports.Believed:
+			counts = reports.Text{EN: "yes: you said so", JA: "はい（あなたが指定）"}
+		case reports.Ignored:
+			counts = reports.Text{EN: "no: you said so", JA: "いいえ（あなたが指定）"}
+		}
+		rows = append(rows, []string{r.Domain, strconv.Itoa(r.Reports), strconv.FormatInt(r.Passed, 10), strconv.FormatInt(r.Failed, 10), r.Last, say(counts)})
+	}
+	return in.table(say(reports.Text{EN: "REPORTER REPORTS PASSED FAILED LAST COUNTS", JA: "報告者 報告 合格 不合格 最新 採用"}), rows)
+}
+
+func (in *invocation) tellSources(r admin.DomainReports, lang string, all bool) error {
+	say := saidIn(lang)
+	var rows [][]string
+	left := 0
+	for _, s := range r.Sources {
+		if !all && len(rows) >= fewSources && (s.Kind == reports.Stranger || s.Failed == 0) {
+			left++
+			continue
+		}
+		ip := s.IP
+		if ip == "" {
+			ip = "..."
+		}
+		rows = append(rows, []string{ip, strconv.FormatInt(s.Passed, 10), strconv.FormatInt(s.Failed, 10), s.Last, say(s.Kind.Text())})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(in.stdout)
+	if err := in.table(say(reports.Text{EN: "SOURCE PASSED FAILED LAST WHOSE", JA: "送信元 合格 不合格 最新 誰のものか"}), rows); err != nil {
+		return err
+	}
+	if left > 0 {
+		fmt.Fprintf(in.stdout, say(reports.Text{EN: "and %d more: -all\n", JA: "ほか %d 件：-all\n"}), left)
+	}
+	fmt.Fprintf(in.stdout, "%s homemail reports mine %s %s\n", say(reports.Text{EN: "If one of the strangers sends for you:", JA: "他人の中にあなたの代わりに送るものがあれば："}), r.Domain, say(reports.Text{EN: "SOURCE", JA: "送信元"}))
+	return nil
+}
