@@ -126,18 +126,14 @@ func (s *street) ip(words string) {
 // nft loads rules into a namespace that has the usual chains.
 func (s *street) nft(ns, rules string) {
 	s.t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", s.prefix+ns, "nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(`add table ip nat
+	s.more(ns, `add table ip nat
 add chain ip nat pre { type nat hook prerouting priority -100; }
 add chain ip nat post { type nat hook postrouting priority 100; }
 add table ip filter
 add chain ip filter forward { type filter hook forward priority 0; }
 add table ip6 filter
 add chain ip6 filter forward { type filter hook forward priority 0; }
-` + rules + "\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("nft: %v: %s\n%s", err, out, rules)
-	}
+`+rules)
 }
 
 // build makes house - router - carrier - world.
@@ -227,9 +223,26 @@ func (s *street) check(l line) (r report) {
 	return r
 }
 
-// play is this program in a part, in the namespace of its name.
+// more adds rules to a namespace that has the usual chains.
+func (s *street) more(ns, rules string) {
+	s.t.Helper()
+	cmd := exec.Command("ip", "netns", "exec", s.prefix+ns, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("nft: %v: %s\n%s", err, out, rules)
+	}
+}
+
+// places are the namespaces of the parts that are not called as theirs.
+var places = map[string]string{internet: world, knocks: house}
+
+// play is this program in a part, in its namespace.
 func (s *street) play(part string, env ...string) *exec.Cmd {
-	cmd := exec.Command("ip", "netns", "exec", s.prefix+part, os.Args[0])
+	ns := part
+	if at, ok := places[part]; ok {
+		ns = at
+	}
+	cmd := exec.Command("ip", "netns", "exec", s.prefix+ns, os.Args[0])
 	cmd.Env = append(append(os.Environ(), role+"="+part), env...)
 	cmd.Stderr = os.Stderr
 	return cmd

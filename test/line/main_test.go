@@ -21,6 +21,9 @@ const (
 	world = "world" // the servers of the Internet
 	house = "house" // runs the check
 	stage = "stage" // runs the tests
+
+	internet = "internet" // those that homemail itself asks, with a DNS
+	knocks   = "knocks"   // waits for a greeting at port 25
 )
 
 func TestMain(m *testing.M) {
@@ -32,6 +35,10 @@ func TestMain(m *testing.M) {
 		must(serveWorld())
 	case house:
 		must(checkHouse(os.Getenv(says)))
+	case internet:
+		must(serveInternet())
+	case knocks:
+		must(knockAt("127.0.0.1:25"))
 	case stage:
 		must(errors.Join(
 			syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""),

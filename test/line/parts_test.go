@@ -1,6 +1,7 @@
 package line
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"homemail/check"
 	"homemail/check/probe"
@@ -152,4 +155,72 @@ func (r report) brief() string {
 		fmt.Fprintf(&b, "%-12s %-15s %-10s %q %v\n", x.Name, x.State, x.Code, x.Detail, x.Data)
 	}
 	return b.String()
+}
+
+// serveInternet plays the servers that homemail knows, and a DNS at probe4, until
+// it is killed. The probe is another program.
+func serveInternet() error {
+	said := map[string]string{mxOne: "220 mx.google.com ESMTP", mxTwo: "220 x.prod.outlook.com ESMTP"}
+	for addr, line := range said {
+		for port, greeting := range map[string]string{"25": line, "465": "", "587": "", "993": ""} {
+			l, err := net.Listen("tcp", net.JoinHostPort(addr, port))
+			if err != nil {
+				return err
+			}
+			go greetings(l, greeting)
+		}
+	}
+	conn, err := net.ListenPacket("udp", net.JoinHostPort(probe4, "53"))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return (&dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(answer)}).ActivateAndServe()
+}
+
+// records are what the DNS has; everything else does not exist.
+var records = map[string]string{
+	"gmail.com. MX": "5 mx.google.test.", "outlook.com. MX": "5 mx.outlook.test.",
+	"mx.google.test. A": mxOne, "mx.outlook.test. A": mxTwo,
+	"smtp.gmail.com. A": mxOne, "imap.gmail.com. A": mxOne,
+	"smtp.mail.yahoo.com. A": mxTwo, "smtp.office365.com. A": mxTwo, "outlook.office365.com. A": mxTwo,
+	"probe.test. A": probe4, host + ". A": realAddr,
+	"7.113.0.203.in-addr.arpa. PTR": host + ".",
+	"2.0.0.127.zen.spamhaus.org. A": "127.0.0.2",
+	"2.0.0.127.bl.spamcop.net. A":   "127.0.0.2",
+	"2.0.0.127.psbl.surriel.com. A": "127.0.0.2",
+}
+
+func answer(w dns.ResponseWriter, q *dns.Msg) {
+	r := new(dns.Msg)
+	r.SetReply(q)
+	name, kind := strings.ToLower(q.Question[0].Name), dns.TypeToString[q.Question[0].Qtype]
+	if v, ok := records[name+" "+kind]; ok {
+		if rr, err := dns.NewRR(name + " 60 IN " + kind + " " + v); err == nil {
+			r.Answer = []dns.RR{rr}
+		}
+	} else if _, other := records[name+" A"]; !other {
+		r.Rcode = dns.RcodeNameError
+	}
+	w.WriteMsg(r)
+}
+
+// knockTime is far more than a server needs that nothing holds up, on a slow
+// computer too.
+const knockTime = 10 * time.Second
+
+// knockAt reads a greeting of SMTP, and leaves.
+func knockAt(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, knockTime)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(knockTime))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, "220 ") {
+		err = fmt.Errorf("%q", line)
+	}
+	io.WriteString(conn, "QUIT\r\n")
+	return err
 }
