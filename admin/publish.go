@@ -132,6 +132,7 @@ func (h *House) change(c publish.Changes, do func(publish.Zone) (publish.Report,
 	}
 	if err == nil {
 		out.Report, err = do(z)
+		h.DNS.Flush(c.Zone) // what was not there may be now
 	}
 	if err != nil {
 		out.Error, out.Changed = err.Error(), errors.Is(err, publish.ErrChanged)
@@ -149,7 +150,11 @@ func (h *House) planMX(ctx context.Context, q PlanPush) (out Push, err error) {
 	if len(plan.Records) == 0 {
 		return out, nil
 	}
-	if wrong := notReady(plan.Results); len(wrong) > 0 {
+	wrong := notReady(plan.Results)
+	if !slices.ContainsFunc(plan.Records, func(r dnsplan.Record) bool { return r.Kind == dnsplan.KindHost }) {
+		wrong = append(wrong, h.Host+" A (our address is not known)")
+	}
+	if len(wrong) > 0 && !q.Force {
 		return out, fmt.Errorf("%w: mail would come here before the house is ready for it. These records are not right yet: %s; see: homemail dns %s", store.ErrInvalid, strings.Join(wrong, ", "), plan.Domain)
 	}
 	z, err := h.Publishing.Zones.For(plan.Domain)
@@ -252,6 +257,7 @@ func (h *House) showMX(ctx context.Context, q Domain) (out MX, err error) {
 // publicAddresses are those that a plan is made for if nobody says others: what
 // was last settled, and for want of that what the DNS says of our name.
 func (h *House) publicAddresses(ctx context.Context) []netip.Addr {
+	h.DNS.Flush(h.Host)
 	there, err := h.DNS.IP(ctx, h.Host)
 	if err != nil {
 		there.List = nil

@@ -6,7 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +17,9 @@ import (
 
 // dnsCommands are about the records that a domain needs.
 func dnsCommands() []command {
-	return []command{
+	return slices.Concat(publishCommands(), providerCommands(), []command{
 		{"dns", "DOMAIN", "show the DNS records that a domain needs, and how they are", 1, 1, showDNS},
-	}
+	})
 }
 
 func showDNS(in *invocation, f *flag.FlagSet) action {
@@ -28,14 +28,14 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	ip := f.String("ip", "", "the house's public `ADDRESSES`, with a comma between; else what the DNS says now")
 	return func(ctx context.Context, args []string) error {
-		q := admin.PlanDNS{Domain: args[0], Compare: !*zone}
-		for _, s := range strings.FieldsFunc(*ip, func(r rune) bool { return r == ',' }) {
-			a, err := netip.ParseAddr(s)
-			if err != nil {
-				return fmt.Errorf("%q is not an IP address", s)
-			}
-			q.Addresses = append(q.Addresses, a)
+		if !strings.Contains(args[0], ".") && isDNSCommand(args[0]) {
+			return exitCode(in.misunderstood([]string{"dns", args[0]}))
 		}
+		addrs, err := parseAddrs(*ip)
+		if err != nil {
+			return err
+		}
+		q := admin.PlanDNS{Domain: args[0], Addresses: addrs, Compare: !*zone}
 		for {
 			var p admin.DNSPlan
 			if err := in.ask(ctx, "dns.plan", q, &p); err != nil {
@@ -58,6 +58,9 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 			if *zone || wrong == 0 {
 				return nil
 			}
+			if !*watch && !*zone && !in.global.json && len(p.Changes) > 0 {
+				fmt.Fprintf(in.stdout, "\nhomemail dns push %s makes these changes at your DNS provider, once you have set it.\n", p.Domain)
+			}
 			if !*watch {
 				return fmt.Errorf("%d of %d records are not as they should be", wrong, len(p.Records))
 			}
@@ -68,6 +71,15 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 			}
 		}
 	}
+}
+
+// isDNSCommand reports whether a word begins a command after "dns", so that it
+// is no domain that was meant.
+func isDNSCommand(word string) bool {
+	return slices.ContainsFunc(dnsCommands(), func(c command) bool {
+		words := strings.Fields(c.name)
+		return len(words) > 1 && words[0] == "dns" && words[1] == word
+	})
 }
 
 // dnsEach is how often -watch looks.

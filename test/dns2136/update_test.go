@@ -28,7 +28,7 @@ const (
 )
 
 const conf = `server:
-    listen: 127.0.0.1@%[2]s
+    listen: %[2]s
     rundir: %[1]s
     user: root
 log:
@@ -80,13 +80,12 @@ ns1 A 127.0.0.1
 www CNAME web.example.
 `
 
-// start runs a Knot with the zone and returns where it answers.
-func start(t *testing.T) string {
+// start runs a Knot with a zone at an address, which it returns.
+func start(t *testing.T, host, port, zone string) string {
 	t.Helper()
 	need.Tools(t, "knotd", "knotc")
 	dir := t.TempDir()
-	port := freePort(t)
-	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(conf, dir, port, key))
+	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(conf, dir, host+"@"+port, key))
 	write(t, filepath.Join(dir, "example.org.zone"), zone)
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
 		t.Fatal(err)
@@ -108,7 +107,7 @@ func start(t *testing.T) string {
 			t.Logf("%s", b)
 		}
 	})
-	server := net.JoinHostPort("127.0.0.1", port)
+	server := net.JoinHostPort(host, port)
 	for range 100 {
 		if list, err := lookup(server, "example.org", dns.TypeSOA); err == nil && len(list) > 0 {
 			return server
@@ -193,7 +192,7 @@ func (s shelf) State(path string) ([]byte, error) {
 func (s shelf) PutState(path string, v []byte) error { s[path] = v; return nil }
 
 func TestKnot(t *testing.T) {
-	server := start(t)
+	server := start(t, "127.0.0.1", freePort(t), zone)
 	p := publish.New(publish.Options{Store: shelf{}, NotFound: errNothing})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
