@@ -54,6 +54,7 @@ type Options struct {
 	Certificate func() *x509.Certificate // what clients are shown, for tls-server-end-point; may be nil
 	Secret      []byte                   // makes up salts for unknown names; keep it over restarts. Random if nil
 	FailDelay   time.Duration            // 250 ms if 0, none if negative
+	Told        func(Told)               // of each sign-in; it must not wait for anything. It may be nil
 }
 
 // Stats counts since the start.
@@ -151,6 +152,7 @@ func (c *Checker) fail(ctx context.Context, at Attempt, who person, start time.T
 	c.stats.Failed.Add(1)
 	ban, refused := c.limits.failure(at.Remote, who.limitKey())
 	c.o.Log.Info("sign-in failed", "name", loggable(who.name), "remote", at.Remote, "protocol", at.Protocol)
+	c.tellWrong(at, who)
 	if ban > 0 {
 		c.o.Log.Warn("too many failed sign-ins", "remote", at.Remote, "protocol", at.Protocol, "wait", ban, "refused_before", refused)
 	}
@@ -182,6 +184,7 @@ func (c *Checker) open(ctx context.Context, at Attempt, who person, device store
 	c.limits.success(at.Remote, who.limitKey())
 	c.store.Touch(who.id, device.ID, time.Now(), at.Remote.String())
 	c.o.Log.Debug("signed in", "address", who.address, "device", device.ID, "remote", at.Remote, "protocol", at.Protocol)
+	c.tellRight(at, who, device.Name)
 	return s, nil
 }
 
