@@ -18,12 +18,14 @@ import (
 )
 
 const (
-	atOnce    = 4                // orders under way
-	lookNames = time.Minute      // how often to ask for the names, if nothing else is to do
-	lookOften = 5 * time.Second  // how soon to look again whether a name leads here
-	lookLeast = time.Hour        // and at last: DNS questions have to be few
-	allowLook = 10 * time.Second // whether the owner has agreed; costs nothing
-	pingEvery = time.Hour        // to save how old orders are
+	atOnce     = 4                // orders under way
+	lookNames  = time.Minute      // how often to ask for the names, if nothing else is to do
+	lookOften  = 5 * time.Second  // how soon to look again whether a name leads here
+	lookLeast  = time.Hour        // and at last: DNS questions have to be few
+	lookAtWork = 10 * time.Second // but no later than that while the owner is at work: a certificate is to be there in 30 s
+	atWork     = 30 * time.Minute // since the owner did something about it
+	allowLook  = 10 * time.Second // whether the owner has agreed; costs nothing
+	pingEvery  = time.Hour        // to save how old orders are
 )
 
 // A keeper keeps a certificate for every name.
@@ -304,18 +306,28 @@ func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) vie
 	}
 	if k.o.PointsHere != nil {
 		if err := k.o.PointsHere(ctx, e.name); err != nil {
-			return waiting(sentence(err.Error()), e.pause(now))
+			return waiting(sentence(err.Error()), e.watch(now))
 		}
 	}
 	way, err := k.way(e.name, e.failed)
 	if err != nil {
-		return waiting(sentence(err.Error()), e.pause(now))
+		return waiting(sentence(err.Error()), e.watch(now))
 	}
 	return k.obtain(ctx, e, way, cache)
 }
 
-// pause is how long to wait for a name to lead here: short while the owner may
-// be changing records, and a sixth of what it took already after that.
+// pause is how long to wait for what others have to do: a sixth of what it took
+// already.
 func (e *entry) pause(now time.Time) time.Duration {
 	return min(max(now.Sub(e.since)/6, lookOften), lookLeast)
+}
+
+// watch is how long to wait for a name to lead here, or for a port to be open:
+// short while the owner may be changing records.
+func (e *entry) watch(now time.Time) time.Duration {
+	pause := e.pause(now)
+	if now.Sub(e.since) < atWork {
+		pause = min(pause, lookAtWork)
+	}
+	return pause
 }

@@ -107,6 +107,30 @@ func TestNothingBefore(t *testing.T) {
 	}
 }
 
+// TestOwnerAtWork: who needs half an hour to find the form for the records does
+// not wait longer at its end than who was quick.
+func TestOwnerAtWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, blocked := newCA(t), shared[bool]{v: true}
+		s, stop := start(t, t.TempDir(), ca, newMemory(), ACME{PointsHere: func(context.Context, string) error {
+			if blocked.get() {
+				return errors.New("not yet")
+			}
+			return nil
+		}})
+		defer stop()
+		time.Sleep(6 * time.Hour)
+		s.Wake() // by what the owner does
+		time.Sleep(29 * time.Minute)
+		blocked.set(false)
+		time.Sleep(lookAtWork)
+		synctest.Wait()
+		if st := s.Status()[0]; st.Shown != Valid {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 // TestLimits: whatever fails, and however often the owner presses the button or
 // the power goes while no clock can be trusted, orders stay within the limits.
 func TestLimits(t *testing.T) {
