@@ -44,7 +44,7 @@ func (h *house) acme() (*certs.ACME, error) {
 	consent := func() (certs.Consent, error) { return certs.Agreed(h.store, h.directory()) }
 	return &certs.ACME{
 		Directory: h.directory(), Roots: roots,
-		Names: h.certNames, PointsHere: h.pointsHere, ClockDoubt: h.clock.Why, Built: built(),
+		Names: h.certNames, PointsHere: h.pointsHere, Reachable: h.reach, ClockDoubt: h.clock.Why, Built: built(),
 		Email: func() string {
 			c, err := consent()
 			if err != nil {
@@ -79,6 +79,19 @@ func (h *house) roots() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("acme.roots: %s has no certificate in it", file)
 	}
 	return pool, nil
+}
+
+// reach is what we know of the ports that a CA connects to: only that a door that
+// is shut cannot be reached. An order that fails costs an hour.
+func (h *house) reach() certs.Reach {
+	l := h.config.Listen
+	port := func(door string, addrs []string) certs.Port {
+		if len(addrs) == 0 || contains(l.LANOnly, door) {
+			return certs.Closed
+		}
+		return certs.Unknown
+	}
+	return certs.Reach{HTTP: port("http", l.HTTP), TLS: port("https", l.HTTPS)}
 }
 
 // certNames are the names that certificates are wanted for: the host's, and if
@@ -165,10 +178,18 @@ func inside(a netip.Addr) bool {
 // buildWeb makes the web server of ports 80 and 443.
 func (h *house) buildWeb() (err error) {
 	h.web, err = web.New(web.Options{
-		Host: h.config.Host, Domains: h.domains, MTASTS: h.stsPolicy, Server: h.autoconfig,
+		Host: h.config.Host, Domains: h.domains, MTASTS: h.stsPolicy, Server: h.autoconfig, LocalName: h.localName,
 		ACME: h.certs.ACMEHandler(nil), TLS: h.certs.WebTLSConfig(), Log: h.log,
 	})
 	return err
+}
+
+// localName is ours in the network of the house, "" while there is none.
+func (h *house) localName() string {
+	if h.mdns == nil {
+		return ""
+	}
+	return h.mdns.Name()
 }
 
 // stsPolicy is what a domain says about the encryption of its mail. There is none
