@@ -38,10 +38,10 @@ var (
 
 // Options are what a Book needs to know.
 type Options struct {
-	// Address reports whether an address is ours, now; nil knows none. Those
-	// that stand in our SPF record are learnt from the reports.
-	Address func(netip.Addr) bool
-	Log     *slog.Logger // slog.Default() if nil
+	// Addresses returns the addresses that the world sees us at now; nil knows
+	// none. Those that stand in our SPF record are learnt from the reports.
+	Addresses func() []netip.Addr
+	Log       *slog.Logger // slog.Default() if nil
 }
 
 // A Book keeps what was reported, and the policies that follow from it. It may
@@ -62,8 +62,8 @@ func NewBook(s *store.Store, o Options) *Book {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Address == nil {
-		o.Address = func(netip.Addr) bool { return false }
+	if o.Addresses == nil {
+		o.Addresses = func() []netip.Addr { return nil }
 	}
 	return &Book{s: s, o: o}
 }
@@ -130,7 +130,7 @@ func (b *Book) dmarc(r *DMARC, reporter string, counts bool) (store.Batch, error
 		}
 		t.Org, t.Counts = r.Org, counts
 		t.Reports++
-		t.add(r.Rows, ours{b.local(), b.o.Address})
+		t.add(r.Rows, ours{b.local(), b.o.Addresses()})
 	})
 }
 

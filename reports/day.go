@@ -91,8 +91,8 @@ func room[T any](m *map[string]*T, reporter string, counts bool, isCounted func(
 
 // ours says which domains and addresses are ours.
 type ours struct {
-	domain  func(string) bool
-	address func(netip.Addr) bool
+	domain    func(string) bool
+	addresses []netip.Addr
 }
 
 // add takes the rows of a report. What matters most goes first, in case that
@@ -137,7 +137,7 @@ func (s *source) add(o source) {
 // the author's. A signature of ours that no longer holds is what a mailing list
 // leaves behind, or a forger who copied it: it says nothing about us.
 func (is ours) source(r Row) source {
-	s := source{IP: r.Source, Host: is.address(r.Source)}
+	s := source{IP: r.Source, Host: slices.Contains(is.addresses, r.Source)}
 	if r.Pass() {
 		s.Passed = r.Count
 		if r.SPF {

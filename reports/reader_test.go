@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,7 +65,7 @@ func (h *house) openStore() {
 	h.must(err)
 	h.s = s
 	h.agent = deliver.New(h.s, deliver.Options{Host: host, Separator: "+"})
-	h.Book = NewBook(h.s, Options{Address: func(a netip.Addr) bool { return a == netip.MustParseAddr("203.0.113.7") }})
+	h.Book = NewBook(h.s, Options{Addresses: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("203.0.113.7")} }})
 }
 
 // run runs a Reader until stop is called.
@@ -422,15 +423,15 @@ func TestSTS(t *testing.T) {
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		right := false
+		var right atomic.Bool
 		h.stop()
-		h.run(func() bool { return right })
+		h.run(right.Load)
 		h.google(fine)
 		time.Sleep(time.Minute)
 		if o := h.look(); len(o.Days) != 0 {
 			t.Errorf("%+v", o)
 		}
-		right = true
+		right.Store(true)
 		time.Sleep(relook)
 		if o := h.look(); o.CleanDays != 1 {
 			t.Errorf("%+v", o)

@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"flag"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"homemail/admin"
+	"homemail/certs"
 	"homemail/reports"
 )
 
@@ -197,4 +202,42 @@ func (in *invocation) tellSources(r admin.DomainReports, lang string, all bool) 
 	}
 	fmt.Fprintf(in.stdout, "%s homemail reports mine %s %s\n", say(reports.Text{EN: "If one of the strangers sends for you:", JA: "他人の中にあなたの代わりに送るものがあれば："}), r.Domain, say(reports.Text{EN: "SOURCE", JA: "送信元"}))
 	return nil
+}
+
+// newReports makes the book of what the world says of our mail.
+func (h *house) newReports() *reports.Book {
+	return reports.NewBook(h.store, reports.Options{Log: h.log, Addresses: func() []netip.Addr {
+		return slices.DeleteFunc(h.known(), inside)
+	}})
+}
+
+// newReader makes who reads the reports that come in.
+func (h *house) newReader(b *reports.Book) *reports.Reader {
+	return reports.NewReader(b, reports.ReaderOptions{
+		Host: h.config.Host(), Owns: h.agent.Owns, Healthy: h.stsHealthy, Trusted: h.clock.Trusted, Log: h.log,
+	})
+}
+
+// stsHealthy reports whether we show certificates that are good for the mail
+// host and for the name that a domain's policy is at.
+func (h *house) stsHealthy(_ context.Context, domain string) bool {
+	if !h.helpers() {
+		return false
+	}
+	names := []string{h.config.Host(), "mta-sts." + domain}
+	return !slices.ContainsFunc(names, func(name string) bool { return !shows(h.certs.Status(), h.certs.Leaf(), name, time.Now()) })
+}
+
+// shows reports whether a good certificate is shown for a name. The owner's own
+// one may be for more names than the status tells about.
+func shows(list []certs.Status, leaf *x509.Certificate, name string, now time.Time) bool {
+	for _, s := range list {
+		if s.Name == name && s.Shown == certs.Valid && now.Before(s.NotAfter) {
+			return true
+		}
+		if s.Own && leaf != nil && now.Before(leaf.NotAfter) && leaf.VerifyHostname(name) == nil && !selfSigned(leaf) {
+			return true
+		}
+	}
+	return false
 }

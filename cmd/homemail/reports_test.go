@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"homemail/admin"
+	"homemail/certs"
 	"homemail/reports"
 )
 
@@ -48,6 +50,21 @@ func TestReportCommands(t *testing.T) {
 	for _, c := range reportCommands() {
 		if c.name == "" || c.about == "" || c.setup == nil || c.min > c.max {
 			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestShows: which certificates let a day of MTA-STS be good.
+func TestShows(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	list := []certs.Status{
+		{Name: "mx.test", Shown: certs.Valid, NotAfter: now.Add(time.Hour)},
+		{Name: "old.test", Shown: certs.Valid, NotAfter: now.Add(-time.Hour)},
+		{Name: "self.test", Shown: certs.SelfSigned, NotAfter: now.Add(time.Hour)},
+	}
+	for name, want := range map[string]bool{"mx.test": true, "old.test": false, "self.test": false, "other.test": false} {
+		if got := shows(list, nil, name, now); got != want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
