@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"homemail/address"
+	"homemail/dnsplan"
+	"homemail/dnsplan/publish"
+	"homemail/resolver"
+)
+
+// fixedDNS has addresses of every name, and nothing else.
+type fixedDNS []netip.Addr
+
+func (fixedDNS) Records(context.Context, string, string) (resolver.Answer[string], error) {
+	return resolver.Answer[string]{}, &net.DNSError{IsNotFound: true}
+}
+
+func (fixedDNS) Ask(context.Context, netip.AddrPort, string, string) (resolver.Answer[string], error) {
+	return resolver.Answer[string]{}, &net.DNSError{IsNotFound: true}
+}
+
+func (d fixedDNS) IP(context.Context, string) (resolver.Answer[netip.Addr], error) {
+	return resolver.Answer[netip.Addr]{List: d}, nil
+}
+
+func (fixedDNS) Flush(string) {}
+
+func TestPublicAddresses(t *testing.T) {
+	parse := func(list string) (out []netip.Addr) {
+		for _, s := range strings.Fields(list) {
+			out = append(out, netip.MustParseAddr(s))
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		v4, v6, dns string
+		proven      bool
+		want        string
+	}{
+		{"", "", "192.0.2.1 2001:db8::1", false, "192.0.2.1 2001:db8::1"}, // nobody knows better
+		{"192.0.2.2", "", "192.0.2.1", false, "192.0.2.2"},
+		{"192.0.2.2", "2001:db8::2", "192.0.2.1", false, "192.0.2.2"}, // not proven
+		{"192.0.2.2", "2001:db8::2", "192.0.2.1", true, "192.0.2.2 2001:db8::2"},
+		{"192.0.2.2", "2001:db8::2", "192.0.2.1 2001:db8::1", false, "192.0.2.2 2001:db8::2"}, // its owner has decided
+		{"", "2001:db8::2", "", false, "2001:db8::2"},
+		{"", "2001:db8::2", "192.0.2.1", false, "2001:db8::2 192.0.2.1"},
+	} {
+		now := address.Addrs{}
+		if tt.v4 != "" {
+			now.V4 = netip.MustParseAddr(tt.v4)
+		}
+		if tt.v6 != "" {
+			now.V6 = netip.MustParseAddr(tt.v6)
+		}
+		h := &House{DNS: fixedDNS(parse(tt.dns)), Publishing: &Publishing{Addresses: func() address.Addrs { return now }, IPv6: func() bool { return tt.proven }}}
+		if got := h.publicAddresses(t.Context()); fmt.Sprint(got) != fmt.Sprint(parse(tt.want)) {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
+// A plan that was shown comes back as it was: what is applied is what a person
+// has seen.
+func TestPlanComesBack(t *testing.T) {
+	c := publish.Changes{Zone: "example.org",
+		Steps: []publish.Step{{Change: dnsplan.Change{Action: dnsplan.Replace, Name: "example.org", Type: "TXT", Del: []string{"a"}, Add: []string{`v=spf1 "x" \ <>&é -all`}, Keep: []string{"k"}, TTL: time.Hour, Kind: dnsplan.KindSPF}, Was: []string{"a", "k"}}},
+		MX:    []publish.Step{{Change: dnsplan.Change{Action: dnsplan.Add, Name: "example.org", Type: "MX", Add: []string{"10 mail.example.org"}, TTL: time.Minute, Kind: dnsplan.KindMX, Last: true}}},
+	}
+	b, err := json.Marshal(ApplyPush{[]publish.Changes{c}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back ApplyPush
+	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back.Changes[0], c) {
+		t.Errorf("%v\n%+v\n%+v", err, back.Changes[0], c)
+	}
+}
+
+// A house that changes no DNS says so.
+func TestNoPublishing(t *testing.T) {
+	for name := range publishOperations() {
+		if _, err := new(House).Do(t.Context(), name, json.RawMessage(`{}`)); err == nil || !strings.Contains(err.Error(), "changes no DNS") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
