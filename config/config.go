@@ -23,6 +23,7 @@ type Config struct {
 	Limits      Limits
 	Connections Connections
 	DNS         DNS
+	Check       Check
 	Probe       Probe
 	LAN         LAN
 	Inbound     Inbound
@@ -91,6 +92,11 @@ type Connections struct {
 type DNS struct {
 	Server string // "address" or "address:port"; "" for the system's
 	Trust  bool   // it checks signatures, and nobody sits between it and us
+}
+
+// Check is about the line check.
+type Check struct {
+	Watch bool // it is repeated when what it found has become old
 }
 
 // Probe is about looks from outside: whether the world can reach a house.
@@ -176,6 +182,7 @@ func Default() Config {
 			GiveUp: 5 * 24 * hour, Notice: 4 * hour,
 			Concurrency: 20, PerHop: 5, PrivateNetworks: []string{},
 		},
+		Check:   Check{Watch: true},
 		Probe:   Probe{URLs: []string{}},
 		LAN:     LAN{Name: "homemail", Router: true},
 		Inbound: Inbound{TrustedForwarders: []string{}, MailingLists: []string{}},

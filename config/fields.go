@@ -57,6 +57,7 @@ func (c *Config) fields() []field {
 		number("connections.new_at_once", &n.NewAtOnce, 1, 1e6),
 		text("dns.server", &c.DNS.Server, optional(checkServer)),
 		field{"dns.trust", &c.DNS.Trust, func() error { return nil }},
+		field{"check.watch", &c.Check.Watch, func() error { return nil }},
 		field{"probe.urls", &c.Probe.URLs, func() error { return checkURLs(c.Probe.URLs) }},
 		field{"probe.offer", &c.Probe.Offer, func() error { return nil }},
 		text("lan.name", &c.LAN.Name, optional(checkLabel)),

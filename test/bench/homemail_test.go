@@ -35,7 +35,14 @@ imap = []
 imaps = []
 pop3 = []
 pop3s = []
+http = []
+https = []
 status = []
+[lan]
+name = ""
+router = false
+[check]
+watch = false
 [connections]
 smtp_per_ip = 100
 new_per_second = 1000

@@ -40,7 +40,14 @@ imap = []
 imaps = ["127.0.0.1:0"]
 pop3 = []
 pop3s = []
+http = []
+https = []
 status = []
+[lan]
+name = ""
+router = false
+[check]
+watch = false
 [connections]
 new_per_second = 1000
 new_at_once = 1000

@@ -52,7 +52,14 @@ imaps = ["127.0.0.1:%d"]
 imap = []
 pop3 = []
 pop3s = []
+http = []
+https = []
 status = []
+[lan]
+name = ""
+router = false
+[check]
+watch = false
 [connections]
 smtp_per_ip = 50
 new_per_second = 1000
