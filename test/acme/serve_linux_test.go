@@ -435,6 +435,12 @@ func (w *world) programs(t *testing.T) {
 	}
 	w.thunderbird(t)
 	w.phone(t)
+	for _, name := range []string{host, "autoconfig." + domain} {
+		page := string(w.web(t, "https://"+name+"/setup?address=anna%40"+domain))
+		if !strings.Contains(page, "anna@"+domain+"</h1>") || !strings.Contains(page, "<dd>993</dd>") || !strings.Contains(page, "<svg ") {
+			t.Errorf("the page at %s:\n%s", name, page)
+		}
+	}
 }
 
 // thunderbird reads its settings with Expat, as Thunderbird does.
