@@ -99,6 +99,27 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// TestAddressSources: who watches the addresses is told what a probe has seen,
+// and nothing by a house that asks nobody.
+func TestAddressSources(t *testing.T) {
+	var closed *line
+	if _, err := closed.echo(t.Context()); err != probe.ErrNone || closed.ipv6() {
+		t.Error("a closed world knows its addresses: ", err)
+	}
+	closed.retest(t.Context())
+	for _, tt := range []struct {
+		v6   string
+		age  time.Duration
+		want bool
+	}{{"ours", 0, true}, {"ours", 3 * time.Hour, false}, {"silent", 0, false}, {"", 0, false}} {
+		r := check.Result{Name: "in25", Code: "open", Tested: time.Now().Add(-tt.age), Data: map[string]string{"v6": tt.v6}}
+		l := &line{checker: check.New(check.Options{Memory: notebook{r}})}
+		if got := l.ipv6(); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
 // TestFirst: the web server's own pages come after what friends want, and friends
 // are answered only if they may ask, and over TLS.
 func TestFirst(t *testing.T) {
@@ -274,10 +295,17 @@ func TestQuestionsAtRest(t *testing.T) {
 		if wire.count() != 0 || dials.Load() != 0 {
 			t.Errorf("a house without a domain asked %q and connected %d times", wire.asked, dials.Load())
 		}
+		if _, err := l.echo(ctx); err != probe.ErrNone || wire.count() != 0 {
+			t.Errorf("a house without a domain asks a friend: %v", err)
+		}
 		if err := h.store.AddDomain("example.test"); err != nil {
 			t.Fatal(err)
 		}
-		most, last := 0, 0
+		if _, err := l.echo(ctx); err == nil || err == probe.ErrNone {
+			t.Errorf("friends were not asked: %v", err)
+		}
+		l.retest(ctx)
+		most, last := 0, wire.count()
 		for range 8 { // what is asked every six hours is asked twice
 			time.Sleep(time.Hour)
 			n := wire.count()
