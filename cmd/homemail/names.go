@@ -170,10 +170,17 @@ func leadsHere(name string, at, ours []netip.Addr) error {
 	return nil
 }
 
+// inside reports whether an address has a meaning in a network of somebody's only:
+// that of a house, a carrier, or a VPN that takes the carriers' addresses.
 func inside(a netip.Addr) bool {
 	a = a.Unmap()
-	return !a.IsGlobalUnicast() || a.IsPrivate()
+	return !a.IsGlobalUnicast() || a.IsPrivate() || carriers.Contains(a) || tunnels.Contains(a)
 }
+
+var (
+	carriers = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+	tunnels  = netip.MustParsePrefix("192.0.0.0/24")  // DS-Lite and 464XLAT, RFC 7335
+)
 
 // buildWeb makes the web server of ports 80 and 443.
 func (h *house) buildWeb() (err error) {
