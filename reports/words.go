@@ -37,6 +37,9 @@ func (o Overview) ProposeDMARC(now time.Time) Proposal {
 		p.Next, p.Ready = milder(dmarcPolicies, p.Now), true
 		p.Why = say("On %[1]s %[2]d of %[3]d messages of your own failed, and others may have put them away as junk or refused them: go back to %[4]s until that is mended.",
 			"%[1]s に、あなたのメール %[3]d 通のうち %[2]d 通が不合格になりました。迷惑メール扱いや拒否をされたかもしれません。直るまで %[4]s に戻してください。", bad.Date, bad.Failed, bad.Failed+bad.Passed, p.Next)
+	case o.CleanDays == 0 && !failed && !o.Policy.DMARCSince.IsZero():
+		p.Why = say("Nobody who counts has reported on your mail since %s was set: look again in a day or two.",
+			"%s にしてから、あなたのメールについて信頼できる報告はまだありません。一両日中にまた確認してください。", p.Now)
 	case p.Now == "reject":
 		p.Why = say("Nothing is stricter. Nothing of your own has failed lately.", "これより厳しい設定はありません。最近、あなたのメールの不合格はありません。")
 	case failed:

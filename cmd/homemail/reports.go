@@ -200,6 +200,9 @@ func (in *invocation) tellSources(r admin.DomainReports, lang string, all bool) 
 	if left > 0 {
 		fmt.Fprintf(in.stdout, say(reports.Text{EN: "and %d more: -all\n", JA: "ほか %d 件：-all\n"}), left)
 	}
+	if !slices.ContainsFunc(r.Sources, func(s reports.Source) bool { return s.Kind == reports.Stranger }) {
+		return nil
+	}
 	fmt.Fprintf(in.stdout, "%s homemail reports mine %s %s\n", say(reports.Text{EN: "If one of the strangers sends for you:", JA: "他人の中にあなたの代わりに送るものがあれば："}), r.Domain, say(reports.Text{EN: "SOURCE", JA: "送信元"}))
 	return nil
 }
