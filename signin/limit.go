@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"homemail/mail"
 )
 
 // The back-off of sign-ins that fail.
@@ -30,6 +32,7 @@ type limiter struct {
 	mu       sync.Mutex
 	addrs    *lru[netip.Prefix, addrState]
 	accounts *lru[string, accountState]
+	codes    *lru[mail.AccountID, addrState] // second factors, see limiter.codeWait
 }
 
 type addrState struct {
@@ -46,7 +49,9 @@ type accountState struct {
 }
 
 func newLimiter() *limiter {
-	return &limiter{addrs: newLRU[netip.Prefix, addrState](remembered), accounts: newLRU[string, accountState](remembered)}
+	return &limiter{addrs: newLRU[netip.Prefix, addrState](remembered),
+		accounts: newLRU[string, accountState](remembered),
+		codes:    newLRU[mail.AccountID, addrState](remembered)}
 }
 
 // network is what counts as one address: a v6 household has a /64.
@@ -105,7 +110,11 @@ func (l *limiter) failure(a netip.Addr, account string) (ban time.Duration, refu
 	}
 	who.failed, who.last = who.failed+1, now
 
-	s := l.addrs.get(network(a))
+	return l.addrs.get(network(a)).failure(now, near(a))
+}
+
+// failure counts one at a time, and shuts out as limiter.failure tells.
+func (s *addrState) failure(now time.Time, near bool) (ban time.Duration, refused int) {
 	copy(s.failed[:], s.failed[1:])
 	s.failed[failures-1] = now
 	if s.failed[0].IsZero() || now.Sub(s.failed[0]) > failWindow {
@@ -115,7 +124,7 @@ func (l *limiter) failure(a netip.Addr, account string) (ban time.Duration, refu
 		s.bans = 0
 	}
 	ban = min(firstBan<<min(s.bans, 10), longestBan)
-	if near(a) {
+	if near {
 		ban = nearBan
 	}
 	refused = s.refused
@@ -136,4 +145,25 @@ func (l *limiter) success(a netip.Addr, account string) {
 		s.known = slices.Delete(s.known, 0, 1)
 	}
 	s.known = append(s.known, n)
+}
+
+// codeWait says for how long the second factor of an account may not be tried
+// from a. Who tries it knows the password, so that nobody else is shut out by
+// this; and those whom it would shut out are let in where they were before.
+func (l *limiter) codeWait(a netip.Addr, id mail.AccountID) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.codes.peek(id)
+	if who := l.accounts.peek(accountKey(id)); s == nil || who != nil && slices.Contains(who.known, network(a)) {
+		return 0
+	}
+	return max(time.Until(s.until), 0)
+}
+
+// codeFailure counts a wrong second factor against the account: addresses cost
+// an attacker nothing, and a code has but a million values.
+func (l *limiter) codeFailure(id mail.AccountID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.codes.get(id).failure(time.Now(), false)
 }

@@ -24,10 +24,12 @@ type person struct {
 // limitKey names the account in the limiter, however it was called.
 func (p person) limitKey() string {
 	if p.id != 0 {
-		return fmt.Sprint(p.id)
+		return accountKey(p.id)
 	}
 	return p.key
 }
+
+func accountKey(id mail.AccountID) string { return fmt.Sprint(id) }
 
 // person looks up name and makes strangers wait whose account many have
 // guessed at. An authz that is not the same account makes it nobody.

@@ -76,6 +76,8 @@ type Checker struct {
 	gate   *gate
 	stats  Stats
 
+	seconds sync.Mutex // held during the check of a second factor
+
 	mu       sync.Mutex
 	sessions map[mail.AccountID]map[*Session]struct{}
 }
@@ -140,15 +142,17 @@ func (c *Checker) admit(at Attempt) error {
 	if at.TLS == nil { // RFC 8314 §3; loopback and LAN get no trust for what they are
 		return ErrDenied
 	}
-	if wait := c.limits.wait(at.Remote); wait > 0 {
-		c.stats.Refused.Add(1)
-		return &WaitError{Wait: wait}
-	}
-	return nil
+	return c.shutOut(at)
 }
 
 // fail records a failed sign-in, then takes its time.
 func (c *Checker) fail(ctx context.Context, at Attempt, who person, start time.Time) error {
+	c.count(at, who)
+	return c.deny(ctx, start)
+}
+
+// count records a failed sign-in.
+func (c *Checker) count(at Attempt, who person) {
 	c.stats.Failed.Add(1)
 	ban, refused := c.limits.failure(at.Remote, who.limitKey())
 	c.o.Log.Info("sign-in failed", "name", loggable(who.name), "remote", at.Remote, "protocol", at.Protocol)
@@ -156,6 +160,10 @@ func (c *Checker) fail(ctx context.Context, at Attempt, who person, start time.T
 	if ban > 0 {
 		c.o.Log.Warn("too many failed sign-ins", "remote", at.Remote, "protocol", at.Protocol, "wait", ban, "refused_before", refused)
 	}
+}
+
+// deny takes the time of a failed sign-in that began at start.
+func (c *Checker) deny(ctx context.Context, start time.Time) error {
 	if err := sleep(ctx, time.Until(start.Add(c.o.FailDelay))); err != nil {
 		return err
 	}
