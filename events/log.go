@@ -219,6 +219,7 @@ func (l *Log) append(list []Event) error {
 	flush := false
 	for i := range list {
 		list[i].Seq = l.next + uint64(i)
+		list[i].Subject = plainSubject(list[i].Subject)
 		p.add(list[i].Seq, fit(&list[i]))
 		flush = flush || lasting(list[i].Kind)
 	}

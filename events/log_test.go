@@ -232,7 +232,7 @@ func TestFind(t *testing.T) {
 	for i := range 500 {
 		l.Add(message(i))
 	}
-	l.Add(Event{At: noon, Kind: Submitted, Account: 2, From: "Anna@House.Test", To: []mail.Path{"bob@Bücher.example"}, Subject: "Grüße aus Kyōto", ID: "sub"})
+	l.Add(Event{At: noon, Kind: Submitted, Account: 2, From: "Anna@House.Test", To: []mail.Path{"bob@Bücher.example"}, Subject: "=?utf-8?q?Gr=C3=BC=C3=9Fe?= aus =?UTF-8?B?S3nFjXRv?=", ID: "sub"})
 	l.Add(Event{At: noon, Kind: Refused, Account: 2, From: "anna@house.test", To: []mail.Path{"x@y.test"}, Reason: TooBig})
 	l.Add(Event{At: noon, Kind: Refused, From: "eve@spam.example", To: []mail.Path{"anna@house.test"}, Reason: Forged})
 	for _, tt := range []struct {
