@@ -20,6 +20,7 @@ import (
 	"homemail/check"
 	"homemail/clock"
 	"homemail/dnsplan"
+	"homemail/events"
 	"homemail/lan"
 	"homemail/mail"
 	"homemail/outbound"
@@ -54,7 +55,8 @@ type House struct {
 	Publishing  *Publishing
 	Reports     *reports.Book // what the world says of our mail; nil if nobody reads that
 	Clock       *clock.Clock
-	Started     time.Time // of the server; zero if none runs
+	Events      *events.Log // nil keeps none
+	Started     time.Time   // of the server; zero if none runs
 	Version     string
 }
 
@@ -256,9 +258,14 @@ func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (a
 		run, ok = publishOperations()[name]
 	}
 	if !ok {
+		run, ok = eventOperations()[name]
+	}
+	if !ok {
 		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)
 	}
-	return run(ctx, h, request)
+	answer, err := run(ctx, h, request)
+	h.audit(ctx, name, request, err)
+	return answer, err
 }
 
 func (h *House) addAccount(_ context.Context, q AddAccount) (Account, error) {
