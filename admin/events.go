@@ -27,6 +27,7 @@ type FindEvents struct {
 	Until     time.Time        `json:"until,omitzero"`
 	Limit     int              `json:"limit,omitempty"`
 	Before    uint64           `json:"before,omitempty"` // go on before this number
+	After     uint64           `json:"after,omitempty"`  // only events with higher numbers
 	Language  string           `json:"language,omitempty"`
 }
 
@@ -74,7 +75,7 @@ func eventOperations() map[string]operation {
 func (h *House) query(q *FindEvents) (events.Query, error) {
 	out := events.Query{
 		Kinds: q.Kinds, Direction: q.Direction, Address: q.Address, From: q.From, To: q.To,
-		Subject: q.Subject, Text: q.Text, Since: q.Since, Until: q.Until,
+		Subject: q.Subject, Text: q.Text, Since: q.Since, Until: q.Until, After: q.After,
 	}
 	for _, k := range q.Kinds {
 		if !slices.Contains(events.Kinds(), k) {

@@ -24,6 +24,7 @@ type Query struct {
 	Text      string // anywhere
 	Since     time.Time
 	Until     time.Time // and not after
+	After     uint64    // only events with higher numbers
 }
 
 // A Page is an answer to a Query.
@@ -57,6 +58,9 @@ func (l *Log) Find(q Query, limit int, before uint64) (p Page, err error) {
 	end, decoded := uint64(0), uint64(0) // what is looked at
 	err = l.s.Events(before, func(first uint64, row []byte) bool {
 		n := countOf(row)
+		if first+n <= q.After+1 {
+			return false
+		}
 		if end == 0 {
 			end = min(before, first+n)
 		}
@@ -184,6 +188,7 @@ func (m *matcher) matches(e *Event) bool {
 	q := &m.q
 	switch {
 	case m.kinds != nil && !m.kinds[e.Kind],
+		e.Seq <= q.After,
 		q.Direction != "" && e.Direction() != q.Direction,
 		q.Account != 0 && e.Account != q.Account,
 		q.ID != "" && e.ID != q.ID,

@@ -257,6 +257,8 @@ func TestFind(t *testing.T) {
 		{Query{Account: 2}, 102},
 		{Query{Account: 2, Kinds: []Kind{Submitted, Refused}}, 2},
 		{Query{Since: noon.Add(490 * time.Second)}, 10},
+		{Query{After: 495}, 8},
+		{Query{After: 503}, 0},
 		{Query{Until: noon.Add(9 * time.Second)}, 13},
 	} {
 		if got := all(t, l, tt.q); len(got) != tt.want {
