@@ -12,14 +12,13 @@ import (
 	"homemail/certs"
 )
 
-// certificateCommands are about what proves to others who we are. The first that
-// fits is taken, so that the shortest comes last.
+// certificateCommands are about what proves to others who we are.
 func certificateCommands() []command {
 	return []command{
+		{"certificate", "", "show the certificates, and what is being done about those that nobody trusts", 0, 0, showCertificates},
 		{"certificate agree", "", "have certificates made by the authority, and agree to its terms", 0, 0, agreeCertificates},
 		{"certificate withdraw", "", "ask the authority for nothing more", 0, 0, withdrawCertificates},
 		{"certificate retry", "", "look again now: a record or a port was changed", 0, 0, retryCertificates},
-		{"certificate", "", "show the certificates, and what is being done about those that nobody trusts", 0, 0, showCertificates},
 	}
 }
 
