@@ -16,6 +16,7 @@ import (
 
 	"homemail/address"
 	"homemail/admin"
+	"homemail/check/probe"
 	"homemail/dnsplan"
 	"homemail/dnsplan/publish"
 	"homemail/store"
@@ -27,10 +28,59 @@ import (
 type addressOptions struct {
 	local  func() []netip.Addr                                                                  // of this computer; nil asks the system
 	router func() netip.Addr                                                                    // that the router says it has outside; the zero Addr if it does not say
-	echo   func(ctx context.Context) ([]netip.Addr, error)                                      // from where a server outside sees us
+	echo   func(ctx context.Context) (netip.Addr, error)                                        // from where a server outside sees us
 	ipv6   func() bool                                                                          // it was proven that mail comes in over IPv6
 	retest func(ctx context.Context)                                                            // the line, after a change
 	plan   func(ctx context.Context, zone string, addrs []netip.Addr) ([]dnsplan.Record, error) // nil is the house's
+}
+
+// addressOptions are those of a house with a router and a line, either of which
+// may be nil.
+func (h *house) addressOptions(l *line) (o addressOptions) {
+	o.router = func() netip.Addr {
+		if h.router == nil {
+			return netip.Addr{}
+		}
+		return h.router.State().External
+	}
+	if l == nil {
+		return o
+	}
+	if l.client != nil {
+		e := &echoes{ask: l.client.Echo}
+		o.echo = e.find
+	}
+	o.retest = func(ctx context.Context) {
+		if _, err := l.checker.Test(ctx, "dns", "ptr", "helo", "in25", "in80", "in443", "in465", "in993"); err != nil && ctx.Err() == nil {
+			h.log.Warn("the line was not checked with its new address", "err", err)
+		}
+	}
+	return o
+}
+
+// echoEach is how often friends are asked from where they see us: they do it as
+// a favour.
+const echoEach = 15 * time.Minute
+
+// echoes are what friends outside said last.
+type echoes struct {
+	ask  func(ctx context.Context, network string) (probe.Echo, error)
+	at   time.Time
+	addr netip.Addr
+	err  error
+}
+
+// find is of one Watcher alone, which asks for one thing at a time.
+func (e *echoes) find(ctx context.Context) (netip.Addr, error) {
+	if !e.at.IsZero() && time.Since(e.at).Abs() < echoEach {
+		return e.addr, e.err
+	}
+	said, err := e.ask(ctx, "tcp4")
+	if ctx.Err() != nil {
+		return netip.Addr{}, ctx.Err()
+	}
+	e.at, e.addr, e.err = time.Now(), said.Address.Unmap(), err
+	return e.addr, e.err
 }
 
 // An addressWatch notices new public addresses and has the DNS follow, where its
@@ -195,23 +245,28 @@ func (a *addressWatch) sources() []address.Source {
 		}})
 	}
 	if a.o.echo != nil {
-		list = append(list, address.Source{Name: "a server outside", Find: a.echoed})
+		list = append(list, address.Source{Name: "a server outside", V4Only: true, Find: a.echoed})
 	}
 	return list
 }
 
-// echoed is what a server outside sees. Where the router itself has a private
-// address, the IPv4 address that is seen is one of others too: nothing comes in
-// there.
+// errShared says that an address is of many houses: nothing comes in there.
+var errShared = errors.New("the router itself has no public address")
+
+// echoed is the IPv4 address that a server outside sees; an IPv6 address is this
+// computer's own. Where the router itself has a private one, what is seen is not
+// ours alone.
 func (a *addressWatch) echoed(ctx context.Context) ([]netip.Addr, error) {
-	list, err := a.o.echo(ctx)
-	if err != nil || a.o.router == nil {
-		return list, err
+	if a.o.router != nil {
+		if r := a.o.router().Unmap(); r.IsValid() && (inside(r) || carrier.Contains(r)) {
+			return nil, errShared
+		}
 	}
-	if r := a.o.router().Unmap(); r.IsValid() && (inside(r) || carrier.Contains(r)) {
-		list = slices.DeleteFunc(list, func(addr netip.Addr) bool { return addr.Unmap().Is4() })
+	addr, err := a.o.echo(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	return []netip.Addr{addr}, nil
 }
 
 // carrier is where routers are that share an address, RFC 6598.

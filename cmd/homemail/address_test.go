@@ -12,8 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"homemail/address"
+	"homemail/check/probe"
 	"homemail/resolver"
 	"homemail/store"
 	"homemail/zones"
@@ -53,20 +56,42 @@ func FuzzReadPassing(f *testing.F) {
 
 // A shared address of the line's is none of the house's.
 func TestEchoBehindSharedAddress(t *testing.T) {
-	v4, v6 := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1")
-	for router, want := range map[string]int{"100.64.3.4": 1, "192.168.1.1": 1, "203.0.113.1": 2, "": 2} {
+	seen := netip.MustParseAddr("203.0.113.1")
+	for router, shared := range map[string]bool{"100.64.3.4": true, "192.168.1.1": true, "203.0.113.1": false, "": false} {
 		var r netip.Addr
 		if router != "" {
 			r = netip.MustParseAddr(router)
 		}
 		a := addressWatch{o: addressOptions{
 			router: func() netip.Addr { return r },
-			echo:   func(context.Context) ([]netip.Addr, error) { return []netip.Addr{v4, v6}, nil },
+			echo:   func(context.Context) (netip.Addr, error) { return seen, nil },
 		}}
-		if list, err := a.echoed(t.Context()); err != nil || len(list) != want || !slices.Contains(list, v6) {
+		if list, err := a.echoed(t.Context()); errors.Is(err, errShared) != shared || slices.Contains(list, seen) == shared {
 			t.Errorf("router %q: %v %v", router, list, err)
 		}
 	}
+}
+
+// Friends are asked seldom.
+func TestEchoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, away, here := 0, errors.New("away"), netip.MustParseAddr("203.0.113.1")
+		e := &echoes{ask: func(_ context.Context, network string) (probe.Echo, error) {
+			if asked++; network != "tcp4" || asked > 1 {
+				return probe.Echo{}, away
+			}
+			return probe.Echo{Address: here}, nil
+		}}
+		for range 3 {
+			if got, err := e.find(t.Context()); err != nil || got != here || asked != 1 {
+				t.Errorf("%v %v, asked %d times", got, err, asked)
+			}
+		}
+		time.Sleep(echoEach)
+		if got, err := e.find(t.Context()); !errors.Is(err, away) || asked != 2 {
+			t.Errorf("%v %v, asked %d times", got, err, asked)
+		}
+	})
 }
 
 // places are who is told, by name, as the house has them now.
