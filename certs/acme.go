@@ -31,12 +31,16 @@ type ACME struct {
 	// DNS returns what can change the zone that a name is in, or nil. The name
 	// servers that are then asked for the challenge are Resolvers, host:port, by
 	// default the zone's own.
-	DNS       func(name string) certmagic.DNSProvider
+	DNS       func(name string) DNSProvider
 	Resolvers []string
 
 	ClockDoubt func() string // why the clock is not trusted, "" if it is
 	Built      time.Time     // of the program: an earlier time is wrong
 }
+
+// A DNSProvider adds records to a zone and takes them away; a provider of package
+// dnsplan/publish is one.
+type DNSProvider = certmagic.DNSProvider
 
 // LetsEncrypt is the directory of the CA that is asked if the owner wants no other.
 const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
@@ -99,7 +103,7 @@ func (k *keeper) email() string {
 	return k.o.Email()
 }
 
-func (k *keeper) provider(name string) certmagic.DNSProvider {
+func (k *keeper) provider(name string) DNSProvider {
 	if k.o.DNS == nil {
 		return nil
 	}

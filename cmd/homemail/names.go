@@ -20,6 +20,7 @@ import (
 	"homemail/mdns"
 	"homemail/router"
 	"homemail/web"
+	"homemail/zones"
 )
 
 // openCerts reads the certificates. Nothing is asked of a CA in a world of its
@@ -53,7 +54,24 @@ func (h *house) acme() (*certs.ACME, error) {
 			return c.Email
 		},
 		Allowed: func() error { _, err := consent(); return err },
+		DNS:     h.challengeDNS,
 	}, nil
+}
+
+// challengeDNS is who can put a CA's question into the zone that a name is in, nil
+// for nobody.
+func (h *house) challengeDNS(name string) certs.DNSProvider {
+	if h.address == nil {
+		return nil
+	}
+	z, err := h.address.zones.For(name)
+	if err != nil {
+		if !errors.Is(err, zones.ErrNoZone) {
+			h.log.Warn("the DNS cannot be changed for a certificate", "name", name, "err", err)
+		}
+		return nil
+	}
+	return z.Provider
 }
 
 // directory is the CA's.
@@ -84,6 +102,9 @@ func (h *house) roots() (*x509.CertPool, error) {
 // reach is what we know of the ports that a CA connects to: only that a door that
 // is shut cannot be reached. An order that fails costs an hour.
 func (h *house) reach() certs.Reach {
+	if h.line != nil {
+		return h.line.reach()
+	}
 	l := h.config.Listen
 	port := func(door string, addrs []string) certs.Port {
 		if len(addrs) == 0 || contains(l.LANOnly, door) {
@@ -144,7 +165,10 @@ func (h *house) pointsHere(ctx context.Context, name string) error {
 // known are the addresses that are ours for certain: those of this computer,
 // and those that the world sees.
 func (h *house) known() []netip.Addr {
-	return localAddrs()
+	if h.address == nil {
+		return localAddrs()
+	}
+	return append(localAddrs(), h.address.Now().List()...)
 }
 
 // leadsHere compares where a name leads to with where we are. Of the addresses of
@@ -186,7 +210,7 @@ var (
 func (h *house) buildWeb() (err error) {
 	h.web, err = web.New(web.Options{
 		Host: h.config.Host, Domains: h.domains, MTASTS: h.stsPolicy, Server: h.autoconfig, LocalName: h.localName,
-		ACME: h.certs.ACMEHandler(nil), TLS: h.certs.WebTLSConfig(), Log: h.log,
+		ACME: h.certs.ACMEHandler(nil), First: h.line.first, TLS: h.certs.WebTLSConfig(), Log: h.log,
 	})
 	return err
 }

@@ -91,7 +91,12 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 	if err := h.openOutside(); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	h.buildOutside(h.real(world{}))
+	w := h.real(world{})
+	h.buildOutside(w)
+	if h.line, err = h.newLine(w); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	h.address = h.newAddressWatch(h.addressOptions(h.line))
 	return errors.Join(local(ctx, h.admin(), name, request, answer), s.Close())
 }
 

@@ -134,6 +134,8 @@ type house struct {
 	imap    *imapd.Server
 	pop3    *pop3d.Server
 	web     *web.Server
+	line    *line           // nil in a closed world
+	address *addressWatch   // nil in a closed world
 	router  *router.Router  // nil if it is not asked
 	mdns    *mdns.Responder // nil to stay unseen
 }
@@ -228,6 +230,10 @@ func (h *house) build(w world, key []byte) error {
 	if h.dns != nil {
 		h.buildLAN(key)
 	}
+	if h.line, err = h.newLine(w); err != nil {
+		return err
+	}
+	h.address = h.newAddressWatch(h.addressOptions(h.line))
 	return h.buildWeb()
 }
 
@@ -253,6 +259,10 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.saveClock(ctx) })
 	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.certs.Run(ctx) })
+	g.Go(func() error { return h.line.Run(ctx) })
+	if h.address != nil {
+		g.Go(func() error { return h.address.run(ctx) })
+	}
 	if h.router != nil {
 		g.Go(func() error { return h.runRouter(ctx) })
 	}
@@ -289,9 +299,12 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Certificate: h.certificate, Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
+	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Checker: h.line.Checker(), Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
 	if h.dns != nil { // a nil pointer in an interface would be none
-		a.DNS, a.LineDNS = h.dns, h.dns
+		a.DNS = h.dns
+	}
+	if h.address != nil {
+		a.Publishing = h.address.publishing()
 	}
 	return a
 }

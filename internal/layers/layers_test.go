@@ -62,7 +62,15 @@ var layers = map[string]string{
 	"imapd":            "mail mail/message store signin",
 	"pop3d":            "mail mail/message store signin",
 	"caps":             "mail store",
-	"admin":            "mail config store certs signin outbound relay relay/preset queue bridge caps lan check dnsplan clock sign",
+	"events":           "mail store dsn",
+	"reports":          "mail mail/message store dnsplan",
+	"session":          "mail store signin",
+	"admin":            "mail config store certs signin session outbound relay relay/preset queue bridge caps lan check dnsplan dnsplan/publish zones address reports events clock sign",
+	"web/page":         "",
+	"web/dash":         "mail admin web/page autoconfig",
+	"web/me":           "mail admin web/page autoconfig",
+	"web/api":          "mail admin",
+	"firstboot":        "mail store admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones web/page",
 }
 
 // A rule names a module or a package of the standard library, and the only
@@ -75,7 +83,7 @@ type rule struct {
 
 var rules = []rule{
 	{"github.com/dgraph-io/badger", "store", false},
-	{"github.com/BurntSushi/toml", "config", false},
+	{"github.com/BurntSushi/toml", "config firstboot", false},
 	{"github.com/emersion/go-smtp", "smtpd cmd/homemail", true}, // the command: the client that try shows
 	{"github.com/emersion/go-imap", "imapd bridge cmd/homemail", true},
 	{"github.com/emersion/go-msgauth", "mailauth sign", true},
