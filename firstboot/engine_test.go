@@ -2,9 +2,14 @@ package firstboot
 
 import (
 	"bytes"
+	"context"
 	"testing"
+	"time"
 
 	"homemail/admin"
+	"homemail/check"
+	"homemail/internal/mailtest"
+	"homemail/mail"
 )
 
 const password = "correct horse battery staple"
@@ -41,5 +46,82 @@ func TestSetUp(t *testing.T) {
 		if err != nil || bytes.Contains(b, []byte(`"secrets"`)) || bytes.Contains(b, []byte("secret")) || bytes.Contains(b, []byte("horse")) {
 			t.Errorf("%s keeps a secret after use: %s %v", id, b, err)
 		}
+	}
+}
+
+// upTo sets a house up to a step, which it leaves out.
+func upTo(t *testing.T, e *Engine, id ID) {
+	t.Helper()
+	for _, g := range []Given{
+		{Language, Answers{"language": "en"}}, {Start, Answers{"kind": "new"}}, {You, Answers{"name": "Taro", "password": password}},
+		{Address, Answers{"kind": "own", "domain": "example.jp", "local": "taro"}}, {Line, Answers{"mode": "auto"}},
+		{Connection, Answers{"preset": "brevo", "user": "taro", "password": "smarthost secret"}},
+	} {
+		if g.Step == id {
+			return
+		}
+		wantStatus(t, submit(t, e, g.Step, g.Answers), Done, "")
+	}
+}
+
+type post struct{ in, out *Letter }
+
+func (p *post) Arrived(context.Context, mail.Path, time.Time) (*Letter, error) { return p.in, nil }
+func (p *post) Left(context.Context, mail.Path, time.Time) (*Letter, error)    { return p.out, nil }
+
+// TestToFirstMail has the DNS changed by itself, switches the mail and sees the
+// first letters.
+func TestToFirstMail(t *testing.T) {
+	w, p := newWorld(t), &post{}
+	w.dns["MX example.jp"] = []string{"10 old.example.net"}
+	w.dns["NS example.jp"] = []string{"ns1.desec.io"}
+	w.House.DNS = mailtest.NewCounted(w.dns).Resolver
+	w.House.Host = "mail.example.jp" // as it is called after the step of the address
+	e := w.engine(t, func(o *Options) { o.Post = p })
+	upTo(t, e, DNS)
+
+	v := submit(t, e, DNS, Answers{"kind": "self", "provider": "desec", "credential.token": "bad"})
+	wantStatus(t, v, Failed, "firstboot.failed.zone")
+	v = submit(t, e, DNS, Answers{"credential.token": "good", "agree_ca": "yes"})
+	wantStatus(t, v, Waiting, "firstboot.wait.confirm")
+	if len(v.Sealed) != 0 || v.Found.Changes == nil || !v.Next.IsZero() {
+		t.Fatalf("%+v", v)
+	}
+	if w.dns["TXT example.jp"] != nil {
+		t.Fatal("changed before it was confirmed")
+	}
+	wantStatus(t, submit(t, e, DNS, Answers{"confirm": "0123456789abcdef"}), Waiting, "firstboot.wait.confirm")
+	wantStatus(t, submit(t, e, DNS, Answers{"confirm": v.Found.Digest}), Done, "")
+	if got := w.dns["MX example.jp"]; len(got) != 1 || got[0] != "10 old.example.net" {
+		t.Errorf("the MX was touched: %q", got)
+	}
+
+	wantStatus(t, submit(t, e, Switch, nil), Waiting, "firstboot.wait.certificate")
+	w.cert = true
+	wantStatus(t, submit(t, e, Switch, nil), Waiting, "firstboot.wait.in25-untested")
+	w.line.Results = []check.Result{{Name: "in25", State: check.Bad}}
+	wantStatus(t, submit(t, e, Switch, nil), Waiting, "firstboot.wait.in25")
+	w.line.Results[0].State = check.Good
+	v = submit(t, e, Switch, nil)
+	wantStatus(t, v, Waiting, "firstboot.wait.confirm")
+	wantStatus(t, submit(t, e, Switch, Answers{"confirm": v.Found.Digest}), Done, "")
+	if got := w.dns["MX example.jp"]; len(got) != 1 || got[0] != "10 mail.example.jp" {
+		t.Errorf("the MX was not switched: %q", got)
+	}
+
+	wantStatus(t, submit(t, e, FirstMail, nil), Waiting, "firstboot.wait.arrive")
+	p.in = &Letter{From: "mari@example.net", SPF: "pass"}
+	wantStatus(t, submit(t, e, FirstMail, nil), Waiting, "firstboot.wait.reply")
+	p.out = &Letter{To: "mari@example.net"}
+	wantStatus(t, submit(t, e, FirstMail, nil), Done, "")
+
+	if _, err := e.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.dns["MX example.jp"]; len(got) != 1 || got[0] != "10 old.example.net" {
+		t.Errorf("the MX was not restored: %q", got)
+	}
+	if v, _ := e.Step(t.Context(), Switch); v.Status != Todo {
+		t.Errorf("after undo: %+v", v)
 	}
 }
