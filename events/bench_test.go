@@ -64,3 +64,15 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkWrite is what an event costs behind everybody's back.
+func BenchmarkWrite(b *testing.B) {
+	_, l := open(b, Options{})
+	n := 0
+	for b.Loop() {
+		l.Add(message(n))
+		if n++; n%1000 == 0 {
+			must(b, l.write())
+		}
+	}
+}

@@ -239,29 +239,41 @@ func countOf(row []byte) uint64 {
 	return uint64(binary.BigEndian.Uint16(row[1:]))
 }
 
-// fit cuts an event to what a row can hold, and returns it as it is in a row.
-func fit(e *Event) []byte {
+// fit cuts an event to what a row can hold, and appends it as it is in a row to
+// an empty buffer.
+func fit(b []byte, e *Event) []byte {
 	for _, s := range e.texts() {
 		if s != nil {
 			*s = cut(*s, textMax)
 		}
 	}
-	e.From = e.From.Key()
+	e.From = keyOf(e.From)
 	if n := len(e.To); n > toMax {
 		e.More += n - toMax
 		e.To = e.To[:toMax]
 	}
 	to := make([]mail.Path, len(e.To))
 	for i, p := range e.To {
-		to[i] = mail.Path(cut(string(p.Key()), textMax))
+		to[i] = mail.Path(cut(string(keyOf(p)), textMax))
 	}
 	e.To = to
-	b := appendEvent(nil, e)
+	b = appendEvent(b, e)
 	for len(b) > eventMax {
 		e.shorten()
-		b = appendEvent(nil, e)
+		b = appendEvent(b[:0], e)
 	}
 	return b
+}
+
+// keyOf is the key form of a path, without the work if it has that already, as
+// nearly all have.
+func keyOf(p mail.Path) mail.Path {
+	for i := range len(p) {
+		if c := p[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '@' && c != '.' && c != '-' && c != '+' && c != '_' {
+			return p.Key()
+		}
+	}
+	return p
 }
 
 // shorten takes away what is missed least. Called again and again it ends with

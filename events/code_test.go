@@ -29,7 +29,7 @@ func TestCode(t *testing.T) {
 			t.Errorf("the field %s is not tried", f)
 		}
 	}
-	got, err := decodeEvent(fit(&e))
+	got, err := decodeEvent(fit(nil, &e))
 	if err != nil || !reflect.DeepEqual(got, e) {
 		t.Errorf("got %+v, %v, want %+v", got, err, e)
 	}
@@ -37,7 +37,7 @@ func TestCode(t *testing.T) {
 		t.Errorf("nothing takes %d bytes", n)
 	}
 	m := message(1)
-	if n := len(fit(&m)); n > 190 {
+	if n := len(fit(nil, &m)); n > 190 {
 		t.Errorf("a message takes %d bytes", n)
 	}
 }
@@ -53,7 +53,7 @@ func TestFit(t *testing.T) {
 	for range 100 {
 		e.To = append(e.To, mail.Path(strings.Repeat("x", 250)+"@long.example"))
 	}
-	b := fit(&e)
+	b := fit(nil, &e)
 	got, err := decodeEvent(b)
 	if err != nil || len(b) > eventMax || got.ID != full().ID || len(got.To)+got.More != 104 {
 		t.Errorf("%d bytes, %v: %+v", len(b), err, got)
@@ -72,7 +72,7 @@ func TestFit(t *testing.T) {
 // that it reads the same again.
 func FuzzDecode(f *testing.F) {
 	e := full()
-	f.Add(fit(&e))
+	f.Add(fit(nil, &e))
 	f.Add([]byte{tAt, 1, 0x80})
 	f.Add([]byte{200, 3, 1, 2, 3, tTo, 0, tSize, 2, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -80,12 +80,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		once := fit(&e)
+		once := fit(nil, &e)
 		again, err := decodeEvent(once)
 		if err != nil || len(once) > eventMax {
 			t.Fatalf("%x: %v", once, err)
 		}
-		if twice := fit(&again); !bytes.Equal(once, twice) {
+		if twice := fit(nil, &again); !bytes.Equal(once, twice) {
 			t.Fatalf("%x, then %x", once, twice)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,8 @@ type Log struct {
 
 	mu       sync.Mutex
 	pending  []Event
-	lost     int // events that did not fit, not yet told
+	spare    []Event // the memory of the events before, to be used again
+	lost     int     // events that did not fit, not yet told
 	allLost  int64
 	watchers map[*Watch]struct{}
 	wake     chan struct{}
@@ -63,6 +65,7 @@ type Log struct {
 	tail    []store.EventRow // the newest rows, which may be short
 	expired time.Time        // when ages were looked at last
 	quiet   quiet
+	unsaved []Event // that the store did not take
 }
 
 // New returns the log of a store. It starts nothing: without Run, Close and
@@ -171,19 +174,29 @@ func (l *Log) take() (list []Event, lost int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list, lost = l.pending, l.lost
-	l.pending, l.lost = nil, 0
+	l.pending, l.spare, l.lost = l.spare, nil, 0
 	return list, lost
 }
 
-// putBack is for events that could not be written: those that still fit wait
-// on, before what came meanwhile.
-func (l *Log) putBack(list []Event) {
+// giveBack lets the memory of events be used again, unless it is much more than
+// they needed.
+func (l *Log) giveBack(list []Event) {
+	clear(list)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := min(len(list), pendingMax-len(l.pending))
-	l.lost += len(list) - n
-	l.allLost += int64(len(list) - n)
-	l.pending = append(list[:n:n], l.pending...)
+	if cap(list) <= 4*len(list)+64 {
+		l.spare = list[:0]
+	}
+}
+
+// keep is for events that could not be written: they are tried again.
+func (l *Log) keep(list []Event) {
+	more := max(len(list)-pendingMax, 0)
+	l.unsaved = list[more:] // the newest
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost += more
+	l.allLost += int64(more)
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -197,16 +210,21 @@ func (l *Log) write() error {
 	if err := l.load(); err != nil {
 		return err
 	}
-	list, lost := l.take()
-	list = l.quiet.filter(list, lost, time.Now())
+	taken, lost := l.take()
+	list := l.quiet.filter(taken, lost, time.Now())
+	if len(l.unsaved) > 0 {
+		list = append(l.unsaved, list...)
+	}
 	if len(list) > 0 {
 		if err := l.append(list); err != nil {
 			l.o.Log.Warn("what happened could not be noted", "events", len(list), "err", err)
-			l.putBack(list)
+			l.keep(slices.Clone(list))
 			return err
 		}
+		l.unsaved = nil
 		l.tell(list)
 	}
+	l.giveBack(taken)
 	if err := l.prune(time.Now()); err != nil {
 		l.o.Log.Warn("old events were not removed", "err", err)
 	}
@@ -220,11 +238,12 @@ const packAt = 32
 // are packed when there are many.
 func (l *Log) append(list []Event) error {
 	var p packer
-	flush := false
+	flush, b := false, make([]byte, 0, eventMax)
 	for i := range list {
 		list[i].Seq = l.next + uint64(i)
 		list[i].Subject = plainSubject(list[i].Subject)
-		p.add(list[i].Seq, fit(&list[i]))
+		b = fit(b[:0], &list[i])
+		p.add(list[i].Seq, b)
 		flush = flush || lasting(list[i].Kind)
 	}
 	rows, tail := p.rows, append(l.tail[:len(l.tail):len(l.tail)], p.rows...)

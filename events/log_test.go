@@ -343,3 +343,29 @@ func TestDamage(t *testing.T) {
 		t.Errorf("%d events, from %d", len(got), got[0].Seq)
 	}
 }
+
+// TestTriesAgain keeps what the store does not take, and writes it once it does.
+func TestTriesAgain(t *testing.T) {
+	_, l := open(t, Options{})
+	in := Event{At: noon, Kind: SignedIn, Account: 1, Device: "phone", Door: "imap"}
+	l.Add(in)
+	right := l.s
+	broken, err := store.Open(t.TempDir(), store.Options{Reserve: 1 << 20})
+	must(t, err)
+	must(t, broken.Close())
+	must(t, l.load())
+	l.s = broken
+	for range 3 {
+		if err := l.write(); err == nil {
+			t.Fatal("a closed store took an event")
+		}
+		l.Add(message(1))
+	}
+	l.s = right
+	if got := all(t, l, Query{}); len(got) != 4 || got[3].Kind != SignedIn {
+		t.Errorf("%d events", len(got))
+	}
+	if st := l.Stats(); st.Events != 4 || st.Lost != 0 {
+		t.Errorf("%+v", st)
+	}
+}

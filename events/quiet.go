@@ -38,9 +38,9 @@ func newQuiet() quiet { return quiet{tokens: noiseBurst, signIns: make(map[signI
 func (q *quiet) filter(list []Event, lost int, now time.Time) []Event {
 	q.refill(now)
 	kept := list[:0]
-	for _, e := range list {
-		if !q.drop(&e, now) {
-			kept = append(kept, e)
+	for i := range list {
+		if !q.drop(&list[i], now) {
+			kept = append(kept, list[i])
 		}
 	}
 	if lost > 0 {
