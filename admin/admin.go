@@ -51,7 +51,6 @@ type House struct {
 	Ports       dnsplan.Ports // of the doors that mail programs look for
 	Settings    Settings
 	CA          Authority
-	Helpers     bool // of domains are served to the world over HTTPS
 	Publishing  *Publishing
 	Reports     *reports.Book // what the world says of our mail; nil if nobody reads that
 	Clock       *clock.Clock

@@ -97,9 +97,6 @@ func (h *House) certificateNotes() (list []string) {
 
 // certificateInput adds what a plan says about certificates.
 func (h *House) certificateInput(ctx context.Context, c *dnsplan.Comparer, in *dnsplan.Input) {
-	if in.Web, in.STSMode = h.CA.Helpers != nil && h.CA.Helpers(), ""; in.Web {
-		in.STSMode = "testing"
-	}
 	if _, err := certs.Agreed(h.Store, h.CA.Directory); err == nil && h.CA.CAA != "" {
 		in.CA = dnsplan.CA{Domain: h.CA.CAA}
 		if h.CA.Certs != nil {

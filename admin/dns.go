@@ -73,8 +73,8 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	if in.Mode == dnsplan.Bridge || in.Mode == dnsplan.Home {
 		return in, nil
 	}
-	if in.Web = h.Helpers; in.Web {
-		in.STSMode = "testing"
+	if err := h.policyInput(&in); err != nil {
+		return in, err
 	}
 	if in.SPFIncludes, err = h.spfIncludes(); err != nil {
 		return in, err
@@ -90,11 +90,7 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 		}
 		in.DKIM = append(in.DKIM, dnsplan.TXT{Name: name, Value: value})
 	}
-	if len(in.Addrs) == 0 {
-		if a, err := h.DNS.IP(ctx, h.Host); err == nil {
-			in.Addrs = a.List
-		}
-	}
+	in.Addrs = h.orPublic(ctx, in.Addrs)
 	if in.Existing, err = c.Existing(ctx, domain); err != nil {
 		return in, fmt.Errorf("what stands in the DNS now could not be read, and a plan without it could lose others' records: %w", err)
 	}
@@ -104,6 +100,23 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	}
 	h.certificateInput(ctx, c, &in)
 	return in, nil
+}
+
+// policyInput adds how strict the owner wants the domain to be.
+func (h *House) policyInput(in *dnsplan.Input) error {
+	in.Web = h.CA.Helpers != nil && h.CA.Helpers()
+	if h.Reports == nil {
+		return nil
+	}
+	p, err := h.Reports.Policy(in.Domain)
+	if err != nil {
+		return err
+	}
+	in.DMARCPolicy = p.DMARC
+	if in.Web {
+		in.STSMode = p.STS
+	}
+	return nil
 }
 
 func (h *House) mode() dnsplan.Mode { return Mode(h.Book.Routes()) }

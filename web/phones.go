@@ -92,13 +92,10 @@ func (s *Server) settings(addr mail.Path, lang string) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	leads, err := autoconfig.ProfileURL(server, addr)
-	if err != nil {
-		return nil, err
-	}
 	q := url.Values{"address": {facts.User}, "lang": {wordsOf(lang).Lang}}
 	out := &settings{Facts: facts, Profile: autoconfig.ProfilePath + "?" + q.Encode()}
-	if code, err := autoconfig.NewQR(leads); err == nil { // an address may be too long for one
+	leads := "https://" + server.Host + "/setup?" + q.Encode() // this page, which suits every phone
+	if code, err := autoconfig.NewQR(leads); err == nil {      // an address may be too long for one
 		out.QR = template.HTML(code.SVG()) // made of numbers alone
 	}
 	return out, nil

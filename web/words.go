@@ -30,7 +30,7 @@ var english = words{
 
 	Apple: "iPhone, iPad and Mac", AppleLead: "Download the profile with all settings. You are asked for the password only.",
 	Install: "Download the profile", AppleThen: "Then open Settings and tap “Profile Downloaded”. On a Mac, open the file.",
-	Camera: "Reading this on another screen? Point the camera of the iPhone or iPad here.", QR: "QR code that leads to the profile",
+	Camera: "Reading this on another screen? Point the camera of your phone here.", QR: "QR code that leads to this page",
 	Thunderbird: "Thunderbird", ThunderbirdLead: "Type your name, this address and the password: it finds everything by itself, on computers and on Android.",
 	Others: "Other programs", OthersLead: "Outlook, Gmail on Android, and whatever asks for servers: choose to set up by hand, and type this in.",
 	In: "Incoming mail, IMAP", InPOP: "Incoming mail, POP3", Out: "Outgoing mail, SMTP",
@@ -54,7 +54,7 @@ var japanese = words{
 
 	Apple: "iPhone・iPad・Mac", AppleLead: "設定がすべて入ったプロファイルをダウンロードします。入力するのはパスワードだけです。",
 	Install: "プロファイルをダウンロード", AppleThen: "続いて「設定」を開き、「プロファイルがダウンロードされました」をタップします。Mac ではファイルを開きます。",
-	Camera: "別の画面で見ているときは、iPhone や iPad のカメラをここに向けてください。", QR: "プロファイルを開く QR コード",
+	Camera: "別の画面で見ているときは、お使いのスマートフォンのカメラをここに向けてください。", QR: "このページを開く QR コード",
 	Thunderbird: "Thunderbird", ThunderbirdLead: "名前、このアドレス、パスワードを入力すれば、残りは自動で見つかります。パソコンでも Android でも同じです。",
 	Others: "その他のメールソフト", OthersLead: "Outlook や Android の Gmail など、サーバーを尋ねられたら手動設定を選び、次のとおり入力します。",
 	In: "受信メール (IMAP)", InPOP: "受信メール (POP3)", Out: "送信メール (SMTP)",

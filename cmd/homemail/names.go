@@ -229,7 +229,12 @@ func (h *house) stsPolicy(domain string) (string, bool) {
 	if !h.helpers() {
 		return "", false
 	}
-	return dnsplan.STSPolicy("testing", h.config.Host()), true
+	p, err := h.reports.Policy(domain)
+	if err != nil { // to enforce by mistake would cost mail
+		h.log.Error("the policy of a domain cannot be read", "domain", domain, "err", err)
+		return "", false
+	}
+	return dnsplan.STSPolicy(p.STS, h.config.Host()), true
 }
 
 // autoconfig is what mail programs have to know.

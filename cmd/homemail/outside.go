@@ -216,6 +216,7 @@ func localAddrs() (list []netip.Addr) {
 
 // buildOutside makes the parts that send mail.
 func (h *house) buildOutside(w world) {
+	h.reports = h.newReports()
 	h.relay = h.newRelay(w)
 	h.queue = h.newQueue()
 	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dialName})

@@ -32,6 +32,7 @@ import (
 	"homemail/pop3d"
 	"homemail/queue"
 	"homemail/relay"
+	"homemail/reports"
 	"homemail/resolver"
 	"homemail/router"
 	"homemail/signin"
@@ -134,8 +135,9 @@ type house struct {
 	imap    *imapd.Server
 	pop3    *pop3d.Server
 	web     *web.Server
-	line    *line           // nil in a closed world
-	address *addressWatch   // nil in a closed world
+	line    *line         // nil in a closed world
+	address *addressWatch // nil in a closed world
+	reports *reports.Book
 	router  *router.Router  // nil if it is not asked
 	mdns    *mdns.Responder // nil to stay unseen
 }
@@ -260,6 +262,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.completeKeys(ctx) })
 	g.Go(func() error { return h.certs.Run(ctx) })
 	g.Go(func() error { return h.line.Run(ctx) })
+	g.Go(func() error { return h.newReader(h.reports).Run(ctx) })
 	if h.address != nil {
 		g.Go(func() error { return h.address.run(ctx) })
 	}
@@ -299,7 +302,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Checker: h.line.Checker(), Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Helpers: h.helpers(), Clock: h.clock, Started: h.started, Version: version()}
+	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Checker: h.line.Checker(), Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Reports: h.reports, Clock: h.clock, Started: h.started, Version: version()}
 	if h.dns != nil { // a nil pointer in an interface would be none
 		a.DNS = h.dns
 	}
