@@ -133,6 +133,7 @@ func (h *House) change(c publish.Changes, do func(publish.Zone) (publish.Report,
 	if err == nil {
 		out.Report, err = do(z)
 		h.DNS.Flush(c.Zone) // what was not there may be now
+		h.wakeCerts()
 	}
 	if err != nil {
 		out.Error, out.Changed = err.Error(), errors.Is(err, publish.ErrChanged)

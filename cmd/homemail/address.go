@@ -50,11 +50,8 @@ func (h *house) addressOptions(l *line) (o addressOptions) {
 		e := &echoes{ask: l.client.Echo}
 		o.echo = e.find
 	}
-	o.retest = func(ctx context.Context) {
-		if _, err := l.checker.Test(ctx, "dns", "ptr", "helo", "in25", "in80", "in443", "in465", "in993"); err != nil && ctx.Err() == nil {
-			h.log.Warn("the line was not checked with its new address", "err", err)
-		}
-	}
+	o.ipv6 = l.ipv6
+	o.retest = l.retest
 	return o
 }
 

@@ -178,7 +178,7 @@ func (l *line) retest(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	if _, err := l.checker.Test(ctx, "hairpin", "helo", "blocklist", "in25", "in80", "in443", "in465", "in993"); err != nil && ctx.Err() == nil {
+	if _, err := l.checker.Test(ctx, "dns", "ptr", "hairpin", "helo", "blocklist", "in25", "in80", "in443", "in465", "in993"); err != nil && ctx.Err() == nil {
 		l.h.log.Warn("the line could not be tested again", "err", err)
 	}
 }
