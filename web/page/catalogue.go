@@ -221,6 +221,8 @@ func places(phrase string) func(func(text, place string) bool) {
 // Value writes a value as people of a language do.
 func (w *Words) Value(lang Lang, v any) string {
 	switch v := v.(type) {
+	case nil:
+		return ""
 	case string:
 		return v
 	case Message:
