@@ -207,7 +207,7 @@ func harmless(request json.RawMessage) string {
 	var words []string
 	for _, name := range shown {
 		var v any
-		if json.Unmarshal(fields[name], &v) != nil || v == nil || v == "" {
+		if json.Unmarshal(fields[name], &v) != nil || v == nil || v == "" || v == 0.0 {
 			continue
 		}
 		text, ok := v.(string)

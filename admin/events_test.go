@@ -56,7 +56,7 @@ func TestAudit(t *testing.T) {
 		"anna@house.test did this (web page): set an alias: info@house.test, bob@house.test",
 		"anna@house.test did this (web page): made a device password: bob@house.test, phone",
 		"anna@house.test did this (web page): changed an account: bob@house.test",
-		"anna@house.test did this (web page): added an account: bob@house.test, Bob, quota 0",
+		"anna@house.test did this (web page): added an account: bob@house.test, Bob",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("noted:\n%s", strings.Join(got, "\n"))

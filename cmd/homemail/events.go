@@ -116,7 +116,7 @@ func (in *invocation) tellWay(w admin.Way) {
 }
 
 func (in *invocation) tellEvent(e admin.Event) {
-	fmt.Fprintf(in.stdout, "  %s  %s\n", when(e.Event), printable(e.Words.What))
+	fmt.Fprintf(in.stdout, "  %s %s\n", when(e.Event), printable(e.Words.What))
 	for _, more := range []string{e.Words.Why, e.Words.Todo} {
 		if more != "" {
 			fmt.Fprintf(in.stdout, "%23s%s\n", "", printable(more))
@@ -128,9 +128,9 @@ func (in *invocation) tellEvent(e admin.Event) {
 func when(e events.Event) string {
 	s := e.At.Local().Format(time.DateTime)
 	if e.Unsure {
-		s = "?" + s[1:]
+		return s + "?"
 	}
-	return s
+	return s + " "
 }
 
 // printable keeps a stranger's text from steering the terminal.
