@@ -268,15 +268,13 @@ func (t *turn) forgetPassword() error {
 func (t *turn) makeOwner() action {
 	return action{
 		word: Say("firstboot.do.owner"),
+		done: func(ctx context.Context) (bool, error) {
+			list, err := ask[[]admin.Person](ctx, t.o.House, "owner.list", admin.Empty{})
+			return slices.ContainsFunc(list, func(p admin.Person) bool { return p.Address.Key() == t.owner() }), err
+		},
 		do: func(ctx context.Context) error {
-			a, ok, err := t.account(ctx, t.owner())
-			if err != nil || t.o.MakeOwner == nil {
-				return err
-			}
-			if !ok {
-				return wait("firstboot.wait.trouble")
-			}
-			return t.o.MakeOwner(ctx, a.Address, a.ID)
+			_, err := ask[admin.Empty](ctx, t.o.House, "owner.add", admin.Address{Address: t.owner()})
+			return err
 		},
 	}
 }

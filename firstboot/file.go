@@ -160,8 +160,8 @@ func (r *fileReader) top(key string, p toml.Primitive) {
 		return
 	}
 	s := steps()[i]
-	var keys map[string]toml.Primitive
-	if r.md.PrimitiveDecode(p, &keys) != nil {
+	keys, ok := r.section(p)
+	if !ok {
 		r.fail(p, "%s is a section: [%[1]s], with its settings below", key)
 		return
 	}
@@ -169,6 +169,21 @@ func (r *fileReader) top(key string, p toml.Primitive) {
 	for _, name := range sorted(keys) {
 		r.field(s, name, keys[name])
 	}
+}
+
+// bareKey are the characters of keys that need no quotes.
+const bareKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+// section reads a value that is a section.
+func (r *fileReader) section(p toml.Primitive) (keys map[string]toml.Primitive, ok bool) {
+	var v any
+	if r.md.PrimitiveDecode(p, &v) != nil {
+		return nil, false
+	}
+	if _, ok := v.(map[string]any); !ok {
+		return nil, false
+	}
+	return keys, r.md.PrimitiveDecode(p, &keys) == nil
 }
 
 func (r *fileReader) field(s step, name string, p toml.Primitive) {
@@ -183,12 +198,16 @@ func (r *fileReader) field(s step, name string, p toml.Primitive) {
 		return
 	}
 	f, ok := s.field(name + ".x") // a section of its own, such as [dns.credential]
-	var keys map[string]toml.Primitive
-	if !ok || r.md.PrimitiveDecode(p, &keys) != nil {
+	keys, isSection := r.section(p)
+	if !ok || !isSection {
 		r.fail(p, "unknown setting %q in [%s]", name, s.ID)
 		return
 	}
 	for _, k := range sorted(keys) {
+		if k == "" || strings.Trim(k, bareKey) != "" {
+			r.fail(keys[k], "unknown setting %q in [%s.%s]", k, s.ID, name)
+			continue
+		}
 		r.set(s.ID, f, name+"."+k, keys[k])
 	}
 }

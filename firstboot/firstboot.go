@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -68,16 +67,11 @@ type Options struct {
 	// nothing is. Nil wants 12 characters.
 	Password func(password, name, address string) (key string)
 
-	// MakeOwner makes an account the owner's; nil where nobody keeps that. To make
-	// the same one twice is no error.
-	MakeOwner func(ctx context.Context, address mail.Path, id mail.AccountID) error
-
 	// Recovery makes new recovery codes for the owner, to be shown once. Nil: the
 	// house has none yet.
 	Recovery func(ctx context.Context, address mail.Path, id mail.AccountID) ([]string, error)
 
-	HTTP *http.Client
-	Log  *slog.Logger // nil means nowhere
+	Log *slog.Logger // nil means nowhere
 }
 
 // An Engine sets one house up. It may be used by several at once; each step is

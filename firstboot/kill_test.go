@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"homemail/admin"
+	"homemail/check"
 	"homemail/internal/mailtest"
 	"homemail/outbound"
 )
@@ -41,9 +42,13 @@ people = ["hanako 山田花子", "jiro"]
 devices = ["phone", "laptop"]
 `
 
-func wholeSetUp(t *testing.T) *File {
+func wholeSetUp(t *testing.T, self bool) *File {
 	t.Helper()
-	f, err := Parse("homemail.toml", []byte(wholeFile))
+	text := wholeFile
+	if self {
+		text = strings.Replace(text, `kind = "copy"`, "kind = \"self\"\nprovider = \"desec\"\ncredential.token = \"good\"", 1)
+	}
+	f, err := Parse("homemail.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +101,15 @@ func end(t *testing.T, w *world, r Result) string {
 			host = s.Value
 		}
 	}
-	b, err := json.Marshal([]any{accounts, get("domain.list", admin.Empty{}), get("route.list", admin.Empty{}), get("smarthost.list", admin.Empty{}), c.Agreed != nil, len(keys), host, steps, passwords})
+	var records []string
+	for key, values := range w.dns {
+		if strings.Contains(key, "_domainkey") {
+			values = nil // another key each time
+		}
+		records = append(records, fmt.Sprintf("%s=%s", key, values))
+	}
+	slices.Sort(records)
+	b, err := json.Marshal([]any{get("owner.list", admin.Empty{}), records, accounts, get("domain.list", admin.Empty{}), get("route.list", admin.Empty{}), get("smarthost.list", admin.Empty{}), c.Agreed != nil, len(keys), host, steps, passwords})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +128,27 @@ func mustAsk[A any](t *testing.T, w *world, verb string, request any) A {
 // TestKilledAnywhere applies a file, with the power going before and after each
 // operation, and again to the end: it is always the same house.
 func TestKilledAnywhere(t *testing.T) {
+	for _, self := range []bool{false, true} {
+		t.Run(fmt.Sprintf("self=%v", self), func(t *testing.T) { killedAnywhere(t, self) })
+	}
+}
+
+func killedAnywhere(t *testing.T, self bool) {
 	whole := func(t *testing.T, kill int, before bool) (string, int) {
 		w := newWorld(t)
+		w.dns["NS example.jp"] = []string{"ns1.desec.io"}
+		w.dns["MX example.jp"] = []string{"10 old.example.net"}
 		w.House.DNS = mailtest.NewCounted(w.dns).Resolver
+		w.House.Host, w.cert = "mail.example.jp", true
+		w.line.Results = []check.Result{{Name: "in25", State: check.Good}}
 		w.kill, w.before = kill, before
-		r, err := ApplyFile(t.Context(), asker{w.engine(t, nil)}, wholeSetUp(t))
+		r, err := ApplyFile(t.Context(), asker{w.engine(t, nil)}, wholeSetUp(t, self))
 		if kill > 0 {
 			if err == nil {
 				t.Fatalf("the power went at operation %d, and nobody noticed", kill)
 			}
 			w.kill = 0
-			r, err = ApplyFile(t.Context(), asker{w.engine(t, nil)}, wholeSetUp(t))
+			r, err = ApplyFile(t.Context(), asker{w.engine(t, nil)}, wholeSetUp(t, self))
 		}
 		if err != nil || !r.OK {
 			t.Fatalf("%v\n%s", err, r.Text("en"))
@@ -135,6 +158,9 @@ func TestKilledAnywhere(t *testing.T) {
 	want, n := whole(t, 0, false)
 	if n < 10 {
 		t.Fatalf("only %d operations in\n%s", n, want)
+	}
+	if self && !strings.Contains(want, "MX example.jp=[10 mail.example.jp]") {
+		t.Errorf("the mail was not switched: %s", want)
 	}
 	if !strings.Contains(want, `\"mail.example.jp\"`) {
 		t.Errorf("the server was not named: %s", want)

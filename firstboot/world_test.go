@@ -27,6 +27,7 @@ import (
 	"homemail/outbound"
 	"homemail/queue"
 	"homemail/relay"
+	"homemail/session"
 	"homemail/store"
 	"homemail/zones"
 )
@@ -74,7 +75,6 @@ func newWorld(t *testing.T) *world {
 		Bridge:   bridge.New(s, bridge.Options{}),
 		Settings: admin.Settings{File: config.Default(), Path: "setting/"},
 		Host:     "box.test",
-		Helpers:  true,
 		Publishing: &admin.Publishing{
 			Zones: zones.New(s, &http.Client{Transport: &desec{w.dns, map[string]rrset{}}}), Publisher: publish.New(publish.Options{Store: s, NotFound: store.ErrNotFound}),
 			Addresses: func() address.Addrs { return address.Addrs{V4: netip.MustParseAddr("203.0.113.7")} },
@@ -87,7 +87,7 @@ func newWorld(t *testing.T) *world {
 var changing = map[string]bool{
 	"domain.add": true, "account.add": true, "account.change": true, "setting.set": true, "route.set": true, "smarthost.save": true,
 	"bridge.add": true, "certificate.agree": true, "alert.set": true, "device.add": true, "device.revoke": true, "zone.set": true,
-	"publish.apply": true, "mx.switch": true, "freename.register": true,
+	"publish.apply": true, "mx.switch": true, "freename.register": true, "owner.add": true,
 }
 
 func (w *world) Do(ctx context.Context, verb string, request json.RawMessage) (any, error) {
@@ -113,6 +113,31 @@ func (w *world) do(ctx context.Context, verb string, request json.RawMessage) (a
 		return nil, err
 	}
 	switch verb {
+	case "owner.list":
+		ids, err := session.NewOwners(w.store).List()
+		list := []admin.Person{}
+		for _, id := range ids {
+			a, err := w.store.AccountByID(id)
+			if err != nil {
+				return nil, err
+			}
+			p, err := a.Profile()
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, admin.Person{Address: p.Address})
+		}
+		return list, err
+	case "owner.add":
+		var q admin.Address
+		if err := json.Unmarshal(request, &q); err != nil {
+			return nil, err
+		}
+		a, err := w.store.Account(q.Address)
+		if err != nil {
+			return nil, err
+		}
+		return admin.Empty{}, session.NewOwners(w.store).Add(a.ID)
 	case "line.check":
 		return w.line, nil
 	case "certificate.list":
@@ -193,8 +218,6 @@ func wantStatus(t *testing.T, v View, status Status, reason string) {
 		t.Fatalf("%s: is %s because of %q (%s), problems %v; want %s because of %q", v.ID, v.Status, v.Reason.Key, v.Detail, v.Problems, status, reason)
 	}
 }
-
-func noTaken(context.Context) (bool, error) { return false, nil }
 
 // desec is that provider's API, over the same records as the DNS of the world.
 type desec struct {
