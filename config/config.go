@@ -26,6 +26,7 @@ type Config struct {
 	Check       Check
 	Probe       Probe
 	LAN         LAN
+	Web         Web
 	Inbound     Inbound
 	Queue       Queue
 	Store       Store
@@ -111,6 +112,11 @@ type LAN struct {
 	Router bool   // ask it to let mail through: PCP, NAT-PMP or UPnP
 }
 
+// Web is about the pages for people.
+type Web struct {
+	Outside []string // of them, those that are shown outside of the house's own networks too: "me", "admin", "api"
+}
+
 // Inbound is about mail that strangers bring.
 type Inbound struct {
 	TrustedForwarders []string // domains whose ARC seals are believed, RFC 8617
@@ -185,6 +191,7 @@ func Default() Config {
 		Check:   Check{Watch: true},
 		Probe:   Probe{URLs: []string{}},
 		LAN:     LAN{Name: "homemail", Router: true},
+		Web:     Web{Outside: []string{}},
 		Inbound: Inbound{TrustedForwarders: []string{}, MailingLists: []string{}},
 		Store:   Store{MaintenanceHour: 3},
 		Log:     Log{Level: "info", Format: "text"},

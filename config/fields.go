@@ -62,6 +62,7 @@ func (c *Config) fields() []field {
 		field{"probe.offer", &c.Probe.Offer, func() error { return nil }},
 		text("lan.name", &c.LAN.Name, optional(checkLabel)),
 		field{"lan.router", &c.LAN.Router, func() error { return nil }},
+		field{"web.outside", &c.Web.Outside, func() error { return checkWords(c.Web.Outside, "me", "admin", "api") }},
 		names("inbound.trusted_forwarders", &c.Inbound.TrustedForwarders),
 		names("inbound.mailing_lists", &c.Inbound.MailingLists),
 		field{"queue.retry", &c.Queue.Retry, func() error { return checkSchedule(c.Queue.Retry) }},
@@ -344,6 +345,15 @@ func checkURL(s string) error {
 func checkURLs(list []string) error {
 	for _, s := range list {
 		if err := checkURL(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkWords(list []string, words ...string) error {
+	for _, s := range list {
+		if err := oneOf(words...)(s); err != nil {
 			return err
 		}
 	}

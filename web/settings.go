@@ -39,6 +39,28 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
+// people gives on the requests of those who live here.
+func (s *Server) people(next http.Handler) http.Handler {
+	if s.o.People == nil || s.o.For == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := s.site(asked(r))
+		if at.roles != 0 && (at.roles&home == 0 || forPrograms(r.URL.Path)) || !s.o.For(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		s.o.People.ServeHTTP(w, r)
+	})
+}
+
+// forPrograms reports whether programs look at a path of the mail host, and
+// whether it is the page that strangers may see.
+func forPrograms(path string) bool {
+	return strings.HasPrefix(path, "/.well-known/") || path == thunderbirdPath || strings.EqualFold(path, outlookPath) ||
+		path == autoconfig.ProfilePath || path == setupPath
+}
+
 func (s *Server) policy(w http.ResponseWriter, r *http.Request, at site) {
 	policy, ok := "", false
 	if s.o.MTASTS != nil {

@@ -43,6 +43,12 @@ type Options struct {
 	// it names, and gives on what is not for it; nil for nobody.
 	First func(next http.Handler) http.Handler
 
+	// People answers over HTTPS for those who live here, whatever host they have
+	// typed in: it has to see to the names that it is asked for itself. For tells
+	// whose requests it gets; programs' paths on our names stay ours.
+	People http.Handler
+	For    func(*http.Request) bool
+
 	TLS *tls.Config  // for ServeTLS; its certificate signs Apple profiles, too
 	Log *slog.Logger // nil for the default one
 }
@@ -83,7 +89,7 @@ func New(o Options) (*Server, error) {
 		first = func(next http.Handler) http.Handler { return next }
 	}
 	s.open = limited(first(s.onOpen()))
-	s.secure = limited(first(s.inside(s.localName, s.known(s.routes()))))
+	s.secure = limited(first(s.people(s.inside(s.localName, s.known(s.routes())))))
 	return s, nil
 }
 
