@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"homemail/test/pages/gallery"
 	"homemail/web/page"
 )
@@ -41,5 +43,29 @@ func TestGallery(t *testing.T) {
 			b.Look(address+"/wizard", as)
 			b.Look(address+"/no-such-page", as)
 		}
+	}
+}
+
+// TestForm fills a form by keyboard as people do, with and without JavaScript.
+func TestForm(t *testing.T) {
+	b := Start(t)
+	address := serve(t)
+	for _, js := range []bool{true, false} {
+		tab := b.Open(As{Lang: "ja", Theme: "light", Width: 320, NoJS: !js, Name: "form"})
+		tab.Do(chromedp.Navigate(address+"/"),
+			chromedp.SetValue(chromedp.CSS("#f-host"), "localhost"),
+			chromedp.SendKeys(chromedp.CSS("#f-password"), "twelve characters\r"),
+			chromedp.WaitVisible(chromedp.CSS("#f-host-wrong")))
+		if secret := Get(tab, chromedp.Value(chromedp.CSS("#f-password"))); secret != "" {
+			t.Errorf("the password came back: %q", secret)
+		}
+		tab.Look()
+		tab.Do(chromedp.SetValue(chromedp.CSS("#f-host"), "mail.example.jp"),
+			chromedp.SendKeys(chromedp.CSS("#f-password"), "twelve characters\r"),
+			chromedp.WaitVisible(chromedp.CSS(".notice.good")))
+		if says := Get(tab, chromedp.Text(chromedp.CSS(".notice.good"))); says != "taroさん、保存しました。テストメールを送っています。" {
+			t.Errorf("%q", says)
+		}
+		tab.Close()
 	}
 }
