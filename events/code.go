@@ -270,10 +270,19 @@ func fit(b []byte, e *Event) []byte {
 func keyOf(p mail.Path) mail.Path {
 	for i := range len(p) {
 		if c := p[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '@' && c != '.' && c != '-' && c != '+' && c != '_' {
-			return p.Key()
+			return slowKey(p)
 		}
 	}
 	return p
+}
+
+// slowKey leaves alone what is no path: an author's address may be anything.
+func slowKey(p mail.Path) mail.Path {
+	q, err := mail.ParsePath(string(p))
+	if err != nil {
+		return p
+	}
+	return q.Key()
 }
 
 // shorten takes away what is missed least. Called again and again it ends with

@@ -74,6 +74,7 @@ func FuzzDecode(f *testing.F) {
 	e := full()
 	f.Add(fit(nil, &e))
 	f.Add([]byte{tAt, 1, 0x80})
+	f.Add([]byte{tFrom, 1, 7}) // no path
 	f.Add([]byte{200, 3, 1, 2, 3, tTo, 0, tSize, 2, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEvent(b)
