@@ -11,9 +11,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/text/language"
+	"golang.org/x/text/unicode/norm"
 
 	"homemail/bridge"
 	"homemail/caps"
@@ -27,6 +29,7 @@ import (
 	"homemail/queue"
 	"homemail/relay"
 	"homemail/reports"
+	"homemail/session"
 	"homemail/signin"
 	"homemail/store"
 )
@@ -173,7 +176,16 @@ func op[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
 	}
 }
 
-// operations has everything that can be asked for.
+// allOperations has everything that can be asked for.
+func allOperations() map[string]operation {
+	all := operations()
+	for _, more := range []map[string]operation{publishOperations(), eventOperations(), sessionOperations()} {
+		maps.Copy(all, more)
+	}
+	return all
+}
+
+// operations has what is about accounts, mail and the house itself.
 func operations() map[string]operation {
 	return map[string]operation{
 		"account.add":     op((*House).addAccount),
@@ -252,13 +264,7 @@ func operations() map[string]operation {
 
 // Do runs an operation by its name.
 func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (any, error) {
-	run, ok := operations()[name]
-	if !ok {
-		run, ok = publishOperations()[name]
-	}
-	if !ok {
-		run, ok = eventOperations()[name]
-	}
+	run, ok := allOperations()[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)
 	}
@@ -331,6 +337,13 @@ func (h *House) listAccounts(context.Context, Empty) ([]Account, error) {
 }
 
 func (h *House) removeAccount(_ context.Context, q Address) (Empty, error) {
+	a, err := h.Store.Account(q.Address)
+	if err != nil {
+		return Empty{}, err
+	}
+	if err := h.spareOwner(a.ID); err != nil {
+		return Empty{}, err
+	}
 	return Empty{}, h.Store.RemoveAccount(q.Address)
 }
 
@@ -339,9 +352,14 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
+	if q.Disabled != nil && *q.Disabled {
+		if err := h.spareOwner(a.ID); err != nil {
+			return Account{}, err
+		}
+	}
 	hash := ""
 	if q.Password != nil {
-		if hash, err = h.hash(ctx, *q.Password); err != nil {
+		if hash, err = h.hash(ctx, *q.Password, string(q.Address)); err != nil {
 			return Account{}, err
 		}
 	}
@@ -392,13 +410,13 @@ func parseLanguage(s string) (string, error) {
 	return tag.String(), nil
 }
 
-// passwordMin is the shortest own password, in bytes.
-const passwordMin = 12
-
-func (h *House) hash(ctx context.Context, password string) (string, error) {
-	if len(password) < passwordMin {
-		return "", fmt.Errorf("%w: a password has at least %d characters", store.ErrInvalid, passwordMin)
+// hash makes of a person's own password what is kept. It is in the form that the
+// web looks for, whatever keyboard it was typed on.
+func (h *House) hash(ctx context.Context, password string, about ...string) (string, error) {
+	if err := session.CheckPassword(password, about...); err != nil {
+		return "", fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
+	password = norm.NFC.String(password)
 	if h.SignIn != nil {
 		return h.SignIn.HashPassword(ctx, password)
 	}

@@ -67,9 +67,12 @@ var layers = map[string]string{
 	"session":          "mail store signin",
 	"admin":            "mail config store certs signin session outbound relay relay/preset queue bridge caps lan check dnsplan dnsplan/publish zones address reports events clock sign",
 	"web/page":         "",
-	"web/dash":         "mail admin web/page autoconfig",
-	"web/me":           "mail admin web/page autoconfig",
-	"web/api":          "mail admin",
+	"vacation":         "mail mail/message store dsn",
+	"web/dash":         "mail store config queue check events dnsplan session admin web/page web/dash/logring autoconfig",
+	"web/dash/logring": "",
+	"web/me":           "mail store events session signin vacation admin web/page autoconfig",
+	"web/enter":        "mail store signin session web/page",
+	"web/api":          "mail store session admin",
 	"firstboot":        "mail store admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones web/page",
 }
 
@@ -86,6 +89,7 @@ var rules = []rule{
 	{"github.com/BurntSushi/toml", "config firstboot", false},
 	{"github.com/emersion/go-smtp", "smtpd cmd/homemail", true}, // the command: the client that try shows
 	{"github.com/emersion/go-imap", "imapd bridge cmd/homemail", true},
+	{"github.com/go-webauthn", "session", true},
 	{"github.com/emersion/go-msgauth", "mailauth sign", true},
 	{"blitiri.com.ar/go/spf", "mailauth", true},
 	{"github.com/caddyserver/certmagic", "certs", true},
