@@ -69,3 +69,15 @@ func TestForm(t *testing.T) {
 		tab.Close()
 	}
 }
+
+// TestMenu opens the navigation on a phone, which needs no JavaScript.
+func TestMenu(t *testing.T) {
+	tab := Start(t).Open(As{Lang: "en", Theme: "light", Width: 320, NoJS: true, Name: "menu"})
+	tab.SetCookie(serve(t), "lang", "ja")
+	tab.Do(chromedp.Navigate(serve(t)+"/"), chromedp.WaitNotVisible(chromedp.CSS("#nav")),
+		chromedp.Click(chromedp.CSS(".menu")), chromedp.WaitVisible(chromedp.CSS("#nav")))
+	if lang := Get(tab, chromedp.Evaluate[string]("document.documentElement.lang")); lang != "ja" {
+		t.Errorf("the cookie asks for ja, the page is in %s", lang)
+	}
+	tab.Look()
+}

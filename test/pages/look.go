@@ -147,8 +147,17 @@ func (b *Browser) Look(address string, as As) Findings {
 	b.t.Helper()
 	tab := b.Open(as)
 	defer tab.Close()
+	for name, value := range as.Cookies {
+		tab.SetCookie(address, name, value)
+	}
 	tab.Do(chromedp.Navigate(address))
 	return tab.Look()
+}
+
+// SetCookie gives the tab a cookie for an address, as of who is signed in.
+func (tab *Tab) SetCookie(address, name, value string) {
+	tab.t.Helper()
+	tab.Do(call(network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: address, Path: "/"}))
 }
 
 // A Tab is a window of a reader, with cookies of its own.
