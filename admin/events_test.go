@@ -26,7 +26,7 @@ func TestAudit(t *testing.T) {
 	if err := s.AddDomain("house.test"); err != nil {
 		t.Fatal(err)
 	}
-	secret := "correct horse battery staple"
+	secret := "vellum otter quarry 39 lintel"
 	for _, step := range []struct {
 		name    string
 		request any
@@ -61,7 +61,7 @@ func TestAudit(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("noted:\n%s", strings.Join(got, "\n"))
 	}
-	if b, _ := json.Marshal(answer); strings.Contains(string(b), "horse") {
+	if b, _ := json.Marshal(answer); strings.Contains(string(b), "otter") {
 		t.Errorf("a secret was noted: %s", b)
 	}
 	if _, err := do("events.find", FindEvents{Kinds: []events.Kind{"nonsense"}}); err == nil {
