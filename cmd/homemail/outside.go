@@ -16,6 +16,7 @@ import (
 	"homemail/caps"
 	"homemail/clock"
 	"homemail/deliver"
+	"homemail/events"
 	"homemail/lan"
 	"homemail/mail"
 	"homemail/mailauth"
@@ -116,6 +117,7 @@ func (h *house) openOutside() (err error) {
 	if h.clock, err = openClock(h.store); err != nil {
 		return err
 	}
+	h.events = events.New(h.store, events.Options{Log: h.log, Clock: h.clock})
 	if h.book, err = outbound.Open(h.store); err != nil {
 		return err
 	}
@@ -219,7 +221,7 @@ func (h *house) buildOutside(w world) {
 	h.reports = h.newReports()
 	h.relay = h.newRelay(w)
 	h.queue = h.newQueue()
-	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dialName})
+	h.bridge = bridge.New(h.store, bridge.Options{Log: h.log, MaxMessage: int64(h.config.Limits.MessageSize), ClockIsRight: h.clock.Trusted, Dial: w.dialName, Told: story{h.events}.fetched})
 }
 
 const (
@@ -287,7 +289,7 @@ func (h *house) newQueue() *queue.Queue {
 	return queue.New(queue.Options{
 		Store: h.store, Transport: h.relay, Clock: h.clock, Log: h.log, Host: h.config.Host(),
 		Postmaster: h.postmaster, Steps: c.Retry.Durations(), GiveUp: time.Duration(c.GiveUp), DelayNotice: time.Duration(c.Notice),
-		Concurrency: c.Concurrency, PerHop: c.PerHop,
+		Concurrency: c.Concurrency, PerHop: c.PerHop, Told: story{h.events}.attempted,
 	})
 }
 

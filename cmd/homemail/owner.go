@@ -97,7 +97,7 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 		return errors.Join(err, s.Close())
 	}
 	h.address = h.newAddressWatch(h.addressOptions(h.line))
-	return errors.Join(local(ctx, h.admin(), name, request, answer), s.Close())
+	return errors.Join(local(ctx, h.admin(), name, request, answer), h.events.Close(), s.Close())
 }
 
 func local(ctx context.Context, h *admin.House, name string, request, answer any) error {

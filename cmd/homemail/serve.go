@@ -22,6 +22,7 @@ import (
 	"homemail/clock"
 	"homemail/config"
 	"homemail/deliver"
+	"homemail/events"
 	"homemail/imapd"
 	"homemail/lan"
 	"homemail/listen"
@@ -120,6 +121,7 @@ type house struct {
 	socket net.Listener
 	gates  map[string]*listen.Gate
 	clock  *clock.Clock
+	events *events.Log
 	book   *outbound.Book
 	keys   *outbound.Keyring
 	relay  *relay.Relay
@@ -196,7 +198,7 @@ func (h *house) close() error {
 		h.socket.Close()
 	}
 	if h.store != nil {
-		return h.store.Close()
+		return errors.Join(h.events.Close(), h.store.Close())
 	}
 	return nil
 }
@@ -210,10 +212,10 @@ func (h *house) build(w world, key []byte) error {
 	}
 	h.buildOutside(w)
 	h.started = time.Now()
-	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key})
-	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside, Confirm: h.confirm})
+	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key, Told: story{h.events}.signedIn})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside, Confirm: h.confirm, Told: story{h.events}.delivered})
 	door := smtpd.Options{
-		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log,
+		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log, Told: story{h.events}.refused,
 		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
 		UnknownPerHour: c.Limits.UnknownRecipientsPerHour,
 	}
@@ -252,6 +254,8 @@ func (h *house) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.rebuild(ctx) })
 	g.Go(func() error { return h.store.Run(ctx) })
+	g.Go(func() error { return h.events.Run(ctx) })
+	story{h.events}.started()
 	g.Go(func() error { return h.signIn.Run(ctx) })
 	g.Go(func() error { return h.relay.Run(ctx) })
 	g.Go(func() error { return h.queue.Run(ctx) })
@@ -293,6 +297,7 @@ func (h *house) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	h.log.Info("stopping")
+	story{h.events}.stopped()
 	select {
 	case err := <-done:
 		return errors.Join(err, h.close())
@@ -302,7 +307,7 @@ func (h *house) run(ctx context.Context) error {
 }
 
 func (h *house) admin() *admin.House {
-	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Checker: h.line.Checker(), Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Reports: h.reports, Clock: h.clock, Started: h.started, Version: version()}
+	a := &admin.House{Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan, Checker: h.line.Checker(), Host: h.config.Host(), Ports: h.dnsPorts(), Settings: h.settings(), CA: h.authority(), Reports: h.reports, Clock: h.clock, Events: h.events, Started: h.started, Version: version()}
 	if h.dns != nil { // a nil pointer in an interface would be none
 		a.DNS = h.dns
 	}
