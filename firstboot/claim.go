@@ -192,3 +192,6 @@ func plain(s string) string {
 	}, s)
 	return s[:min(len(s), agentMax)]
 }
+
+// Claim is the claim of the engine's house, nil where none is needed.
+func (e *Engine) Claim() *Claim { return e.o.Claim }

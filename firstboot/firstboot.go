@@ -49,6 +49,7 @@ type Letter struct {
 	From    mail.Path `json:"from"`
 	To      mail.Path `json:"to"`
 	Subject string    `json:"subject"`
+	ID      string    `json:"id,omitempty"`  // of its trace
 	SPF     string    `json:"spf,omitempty"` // as RFC 8601 has its results: pass, fail, none
 	DKIM    string    `json:"dkim,omitempty"`
 	DMARC   string    `json:"dmarc,omitempty"`

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"homemail/admin"
+	"homemail/config"
+	"homemail/events"
+	"homemail/firstboot"
+	"homemail/mail"
+	"homemail/store"
+)
+
+// newSetup makes what sets a house up, and its claim by the code of this start.
+func newSetup(a *admin.House, s *store.Store, code *firstboot.Code, o firstboot.Options) (*firstboot.Engine, error) {
+	taken := func(context.Context) (bool, error) {
+		list, err := s.Accounts() // there is no owner without an account
+		return len(list) > 0, err
+	}
+	o.House, o.State, o.Claim = a, s, firstboot.NewClaim(code, s, taken, localSubnets)
+	o.Post = firstPost{a.Events, s}
+	return firstboot.New(o)
+}
+
+// localSubnets are the networks that this computer is in itself.
+func localSubnets() (list []netip.Prefix) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // then only this computer itself may claim the house
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()))
+		}
+	}
+	return list
+}
+
+// greeting is what a house shows that is nobody's yet; ok is false if it is
+// somebody's.
+func greeting(ctx context.Context, claim *firstboot.Claim, c config.Config, name, fingerprint string) (g firstboot.Greeting, ok bool) {
+	code := claim.Code(ctx)
+	g = firstboot.Greeting{Code: code, Name: name, Addresses: localAddrs(), Fingerprint: fingerprint}
+	for _, a := range c.Listen.HTTPS {
+		host, port, err := net.SplitHostPort(a)
+		n, bad := strconv.Atoi(port)
+		if err != nil || bad != nil {
+			continue
+		}
+		g.Port = n
+		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() { // it is found nowhere else
+			g.Name, g.Addresses = "", []netip.Addr{ip}
+		}
+		break
+	}
+	return g, code != ""
+}
+
+// firstPost sees the first letters among what has happened.
+type firstPost struct {
+	log   *events.Log
+	store *store.Store
+}
+
+// looked is how many events of one kind are looked at: those since somebody has
+// waited for the first mail.
+const looked = 20
+
+func (p firstPost) Arrived(_ context.Context, to mail.Path, since time.Time) (*firstboot.Letter, error) {
+	return p.newest(to, since, []events.Kind{events.Filed, events.Fetched}, func(e events.Event) bool {
+		return !e.From.IsNull() && !p.store.IsLocal(e.From.Domain())
+	})
+}
+
+func (p firstPost) Left(_ context.Context, from mail.Path, since time.Time) (*firstboot.Letter, error) {
+	return p.newest(from, since, []events.Kind{events.Relayed}, func(e events.Event) bool { return !e.From.IsNull() })
+}
+
+func (p firstPost) newest(of mail.Path, since time.Time, kinds []events.Kind, fits func(events.Event) bool) (*firstboot.Letter, error) {
+	a, err := p.store.Account(of)
+	if err != nil {
+		return nil, err
+	}
+	page, err := p.log.Find(events.Query{Kinds: kinds, Account: a.ID, Since: since}, looked, 0)
+	for _, e := range page.Events {
+		if fits(e) {
+			l := &firstboot.Letter{At: e.At, From: e.From, Subject: e.Subject, TLS: e.TLS != "" || e.Kind == events.Fetched, Junk: e.Reason != "", ID: e.ID}
+			if len(e.To) > 0 {
+				l.To = e.To[0]
+			}
+			return l, err
+		}
+	}
+	return nil, err
+}
