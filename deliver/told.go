@@ -3,6 +3,7 @@ package deliver
 import (
 	"homemail/mail"
 	"homemail/mail/message"
+	"homemail/store"
 )
 
 // A Story is what became of a message at its commit, for who keeps a record.
@@ -23,6 +24,7 @@ type Filed struct {
 	Account mail.AccountID
 	Address mail.Path // through which the account was reached
 	Mailbox string
+	Placed  store.Placed
 }
 
 // A Forwarded is an address outside that the message goes to.
@@ -32,7 +34,7 @@ type Forwarded struct {
 }
 
 // tell tells the story of a message that is on disk.
-func (t *Transaction) tell(e mail.Envelope, tr mail.Trace, s *message.Structure, junk bool) {
+func (t *Transaction) tell(e mail.Envelope, tr mail.Trace, s *message.Structure, junk bool, placed []store.Placed) {
 	if t.a.o.Told == nil {
 		return
 	}
@@ -40,8 +42,8 @@ func (t *Transaction) tell(e mail.Envelope, tr mail.Trace, s *message.Structure,
 	if t.sp != nil {
 		story.Size = t.sp.Size()
 	}
-	for _, to := range t.kept(junk) {
-		story.Filed = append(story.Filed, Filed{to.id, to.address, mailboxName(to, junk)})
+	for i, to := range t.kept(junk) {
+		story.Filed = append(story.Filed, Filed{to.id, to.address, mailboxName(to, junk), placed[i]})
 	}
 	if t.by == 0 && !junk {
 		for _, d := range t.away {

@@ -190,7 +190,7 @@ func (t *Transaction) Commit(e mail.Envelope, tr mail.Trace) (id string, err err
 	if t.resend != nil {
 		t.resend.sum = done.Hash
 	}
-	t.tell(e, tr, s, junk)
+	t.tell(e, tr, s, junk, done.Placed)
 	t.Discard()
 	t.confirm(e, tr.ID, s)
 	return tr.ID, nil

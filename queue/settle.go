@@ -113,6 +113,8 @@ func (q *Queue) tell(it *store.Item, r *store.QueueRecipient, t telling) telling
 	switch {
 	case it.Origin == store.Bounced: // a bounce of a stranger's that nobody takes: the log has it
 		return silence
+	case it.Origin == store.Submitted && slices.Contains(r.Notify, "NEVER"): // such as an out-of-office reply
+		return silence
 	case it.Envelope.From.IsNull(): // the postmaster or who forwards hears of it
 		if t == failure {
 			return failure
