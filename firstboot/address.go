@@ -244,6 +244,9 @@ func (t *turn) setPassword() action {
 		do: func(ctx context.Context) error {
 			password, name := t.of(You, "password"), t.of(You, "name")
 			_, err := ask[admin.Account](ctx, t.o.House, "account.change", admin.Change{Address: t.owner(), Name: &name, Password: &password})
+			if errors.Is(err, store.ErrInvalid) { // it has the address in it, of which the step before knew nothing
+				return &failError{Say("firstboot.failed.password"), err}
+			}
 			if err != nil {
 				return err
 			}

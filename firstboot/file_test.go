@@ -118,7 +118,7 @@ func FuzzParse(f *testing.F) {
 func TestAgainWithoutSecrets(t *testing.T) {
 	w := newWorld(t)
 	e := w.engine(t, nil)
-	f, err := Parse("f", []byte("[you]\nname = \"Taro\"\npassword = \"correct horse battery\"\n[address]\nkind = \"inside\"\nlocal = \"taro\"\n[line]\nmode = \"inside\"\n"))
+	f, err := Parse("f", []byte("[you]\nname = \"Taro\"\npassword = \"bicycle lantern umbrella 42\"\n[address]\nkind = \"inside\"\nlocal = \"taro\"\n[line]\nmode = \"inside\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

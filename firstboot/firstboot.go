@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"homemail/mail"
+	"homemail/session"
 )
 
 // A House does operations by name. *admin.House is one.
@@ -65,7 +66,7 @@ type Options struct {
 	Post  Post   // nil: the first mail is not watched for
 
 	// Password says by a key of the catalogue what is wrong with a password, "" if
-	// nothing is. Nil wants 12 characters.
+	// nothing is. Nil asks session.CheckPassword.
 	Password func(password, name, address string) (key string)
 
 	// Recovery makes new recovery codes for the owner, to be shown once. Nil: the
@@ -99,7 +100,7 @@ func New(o Options) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	if e.o.Password == nil {
-		e.o.Password = longEnough
+		e.o.Password = checkPassword
 	}
 	for _, s := range e.steps {
 		e.locks[s.ID] = new(sync.Mutex)
@@ -138,12 +139,18 @@ func (e *Engine) nudge() {
 	}
 }
 
-// passwordMin is the shortest password of a person, in characters.
-const passwordMin = 12
-
-func longEnough(password, _, _ string) string {
-	if len([]rune(password)) < passwordMin {
+// checkPassword has the rules by which the house will take the password.
+func checkPassword(password, name, address string) (key string) {
+	err := session.CheckPassword(password, name, address)
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, session.ErrShort):
 		return "firstboot.wrong.password-short"
+	case errors.Is(err, session.ErrLong):
+		return "firstboot.wrong.password-long"
+	case errors.Is(err, session.ErrPersonal):
+		return "firstboot.wrong.password-personal"
 	}
-	return ""
+	return "firstboot.wrong.password-common"
 }

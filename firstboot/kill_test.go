@@ -19,7 +19,7 @@ const wholeFile = `
 language = "ja"
 [you]
 name = "山田太郎"
-password = "correct horse battery staple"
+password = "bicycle lantern umbrella 42"
 [address]
 kind = "own"
 domain = "example.jp"
@@ -166,9 +166,13 @@ func killedAnywhere(t *testing.T, self bool) {
 		t.Errorf("the server was not named: %s", want)
 	}
 	for kill := 1; kill <= n; kill++ {
-		for _, before := range []bool{true, false} {
-			if got, _ := whole(t, kill, before); got != want {
-				t.Errorf("killed at operation %d (before: %v):\n%s\nwant\n%s", kill, before, got, want)
+		before := self // one of the two runs has the power go before the operation, the other after
+		if got, _ := whole(t, kill, before); got != want {
+			t.Errorf("killed at operation %d (before: %v):\n%s\nwant\n%s", kill, before, got, want)
+		}
+		if publishing := self && kill > n-7; publishing {
+			if got, _ := whole(t, kill, false); got != want {
+				t.Errorf("killed after operation %d:\n%s\nwant\n%s", kill, got, want)
 			}
 		}
 	}

@@ -96,11 +96,15 @@ func (t *turn) mode() check.Mode {
 	if m != "auto" {
 		return m
 	}
-	if r.Found.Line == nil {
+	if !looked(r.Found.Line) {
 		return ""
 	}
 	return r.Found.Line.Recommend.Mode
 }
+
+// looked reports whether there was a line to look at. What is recommended without
+// one is for now, and decides nothing.
+func looked(l *admin.Line) bool { return l != nil && l.Recommend.Code != "no-line" }
 
 // known reports whether a mode is one of some, or not known yet.
 func (t *turn) mayBe(modes ...check.Mode) bool {
@@ -137,7 +141,7 @@ func lineActions(t *turn) []action {
 	return []action{{
 		word: Say("firstboot.do.line"),
 		done: func(context.Context) (bool, error) {
-			return t.get("mode") != "auto" || t.kind() == inside || t.kind() == keep || t.row.Found.Line != nil && t.row.Found.Line.Recommend.Code != "no-line", nil
+			return t.get("mode") != "auto" || t.kind() == inside || t.kind() == keep || looked(t.row.Found.Line), nil
 		},
 		do: func(ctx context.Context) error {
 			f, err := detectLine(ctx, t)
@@ -145,7 +149,7 @@ func lineActions(t *turn) []action {
 				return err
 			}
 			t.row.Found.merge(f)
-			if f.Line.Recommend.Code == "no-line" {
+			if !looked(f.Line) {
 				return wait("firstboot.wait.internet")
 			}
 			return nil

@@ -45,6 +45,8 @@ type world struct {
 	line   admin.Line
 	cert   bool
 	fail   map[string]error // of operations
+
+	registered bool // the free name
 }
 
 // errKilled is what an engine sees whose process is gone.
@@ -138,6 +140,11 @@ func (w *world) do(ctx context.Context, verb string, request json.RawMessage) (a
 			return nil, err
 		}
 		return admin.Empty{}, session.NewOwners(w.store).Add(a.ID)
+	case "freename.register":
+		if !w.registered {
+			return nil, errors.New("nobody registers here")
+		}
+		return admin.Empty{}, nil
 	case "line.check":
 		return w.line, nil
 	case "certificate.list":

@@ -80,7 +80,7 @@ func TestSetupMenu(t *testing.T) {
 	typed := strings.Join([]string{
 		"", "2", // language: Japanese
 		"", "1", // a new box
-		"", "太郎", "correct horse battery",
+		"", "太郎", "bicycle lantern umbrella 42",
 		"", "4", "taro", // only inside the home
 		"", "5", "", // the line
 		"", "", "yes", // keep it safe
