@@ -65,16 +65,18 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-func TestOwnersCookieEndsWithTheBrowser(t *testing.T) {
+func TestCookieEndsWithTheBrowser(t *testing.T) {
 	h := newHouse(t)
-	must(t, h.Owners.Add(h.anna))
 	r := request(true)
-	for _, remember := range []bool{false, true} {
-		w := httptest.NewRecorder()
-		SetCookie(w, r, h.signedIn(FromRequest(r), remember))
-		if c := w.Result().Cookies()[0]; (c.MaxAge != 0) != remember {
-			t.Errorf("remember %v: %v", remember, c)
+	for _, role := range []Role{Person, Owner} {
+		for _, remember := range []bool{false, true} {
+			w := httptest.NewRecorder()
+			SetCookie(w, r, h.signedIn(FromRequest(r), remember))
+			if c := w.Result().Cookies()[0]; (c.MaxAge != 0) != remember {
+				t.Errorf("%s, remember %v: %v", role, remember, c)
+			}
 		}
+		must(t, h.Owners.Add(h.anna))
 	}
 	h.enrol()
 	res, err := h.SignIn(t.Context(), FromRequest(r), "anna@example.test", annasPassword, true)

@@ -144,7 +144,7 @@ func (m *Manager) result(token string, from From) (Result, error) {
 	if s == nil {
 		return Result{}, signin.ErrDenied
 	}
-	return Result{Session: s, Token: token, keep: idleFor(s.Role == Owner, s.Remember) == idle}, nil
+	return Result{Session: s, Token: token, keep: s.Remember}, nil
 }
 
 // forget ends what a token was good for.
