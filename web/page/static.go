@@ -14,10 +14,11 @@ import (
 	"strings"
 )
 
-// What browsers get: our own style and mark, and htmx with its extension for
-// Server-Sent Events as their makers publish them (their licences lie beside).
+// What browsers get: our own style, mark and script for passkeys, and htmx with
+// its extension for Server-Sent Events as their makers publish them (their
+// licences lie beside).
 //
-//go:embed static/page.css static/mark.svg static/htmx.js static/sse.js
+//go:embed static/page.css static/mark.svg static/htmx.js static/sse.js static/webauthn.js
 var staticFiles embed.FS
 
 // The page's own templates and words.
