@@ -179,7 +179,7 @@ func op[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
 // allOperations has everything that can be asked for.
 func allOperations() map[string]operation {
 	all := operations()
-	for _, more := range []map[string]operation{publishOperations(), eventOperations(), sessionOperations()} {
+	for _, more := range []map[string]operation{publishOperations(), eventOperations(), sessionOperations(), meOperations()} {
 		maps.Copy(all, more)
 	}
 	return all
