@@ -14,8 +14,7 @@ import (
 	"homemail/relay/preset"
 )
 
-// Which fields of the connection belong to which mode is told by the hidden
-// field "mode", which Show fills in.
+// connectionStep has the fields of all modes; Overview says which the mode is.
 func connectionStep() step {
 	return step{
 		Step: Step{ID: Connection, Needs: []ID{Claiming, Address, Line}, Internet: true, MaySkip: true, Fields: []Field{

@@ -136,6 +136,8 @@ func (e *Engine) Show(ctx context.Context) (o Overview, err error) {
 		o.Finished = o.Finished && (v.Status == Done || v.Status == Skipped)
 		o.Steps = append(o.Steps, v)
 	}
+	t := &turn{Engine: e, rows: rows, secrets: map[ID]Answers{}}
+	o.Mode, o.Owner, o.Domain, o.Host = t.mode(), t.owner(), t.domain(), t.host()
 	return o, nil
 }
 

@@ -39,6 +39,9 @@ func TestKeep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if o.Mode != check.Bridge || o.Owner != "taro@home.arpa" || o.Host != "" {
+		t.Errorf("%+v", o)
+	}
 	for _, v := range o.Steps {
 		if needless := v.ID == DNS || v.ID == Switch; needless != (v.Status == Skipped) {
 			t.Errorf("%s is %s", v.ID, v.Status)

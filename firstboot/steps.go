@@ -106,7 +106,7 @@ func (t *turn) mode() check.Mode {
 // one is for now, and decides nothing.
 func looked(l *admin.Line) bool { return l != nil && l.Recommend.Code != "no-line" }
 
-// known reports whether a mode is one of some, or not known yet.
+// mayBe reports whether the mode is one of some, or not known yet.
 func (t *turn) mayBe(modes ...check.Mode) bool {
 	m := t.mode()
 	return m == "" || slices.Contains(modes, m)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"homemail/admin"
+	"homemail/check"
 	"homemail/dnsplan"
 	"homemail/mail"
 )
@@ -116,6 +117,12 @@ type Overview struct {
 	Current  ID     `json:"current,omitempty"` // the first that wants an answer; "" if none does
 	Finished bool   `json:"finished"`          // every step is done or skipped
 	Language string `json:"language,omitempty"`
+
+	// What follows from the answers; empty as long as they are not given.
+	Mode   check.Mode `json:"mode,omitempty"`
+	Owner  mail.Path  `json:"owner,omitempty"`
+	Domain string     `json:"domain,omitempty"`
+	Host   string     `json:"host,omitempty"` // the name of the server
 }
 
 // An Action is one thing that a step does.
