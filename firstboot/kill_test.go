@@ -170,7 +170,7 @@ func killedAnywhere(t *testing.T, self bool) {
 		if got, _ := whole(t, kill, before); got != want {
 			t.Errorf("killed at operation %d (before: %v):\n%s\nwant\n%s", kill, before, got, want)
 		}
-		if publishing := self && kill > n-7; publishing {
+		if publishing := self && kill > n-4; publishing {
 			if got, _ := whole(t, kill, false); got != want {
 				t.Errorf("killed after operation %d:\n%s\nwant\n%s", kill, got, want)
 			}
