@@ -28,11 +28,9 @@ type ACME struct {
 	PointsHere func(ctx context.Context, name string) error // nil if the name leads to us; else why not, in a sentence
 	Reachable  func() Reach                                 // which ports of ours the CA can reach; nil if that is not known
 
-	// DNS returns what can change the zone that a name is in, or nil. The name
-	// servers that are then asked for the challenge are Resolvers, host:port, by
-	// default the zone's own.
-	DNS       func(name string) DNSProvider
-	Resolvers []string
+	// DNS returns the zone that a name is in if its records can be changed, or
+	// nil.
+	DNS func(name string) *Zone
 
 	ClockDoubt func() string // why the clock is not trusted, "" if it is
 	Built      time.Time     // of the program: an earlier time is wrong
@@ -71,7 +69,7 @@ func (k *keeper) way(name string, failed map[string]int) (string, error) {
 		r = k.o.Reachable()
 	}
 	state := map[string]Port{acme.ChallengeTypeTLSALPN01: r.TLS, acme.ChallengeTypeHTTP01: r.HTTP, acme.ChallengeTypeDNS01: Closed}
-	if k.provider(name) != nil {
+	if k.zone(name) != nil {
 		state[acme.ChallengeTypeDNS01] = Reachable
 	}
 	may := slices.DeleteFunc(slices.Clone(ways[:]), func(w string) bool { return state[w] == Closed })
@@ -103,7 +101,7 @@ func (k *keeper) email() string {
 	return k.o.Email()
 }
 
-func (k *keeper) provider(name string) DNSProvider {
+func (k *keeper) zone(name string) *Zone {
 	if k.o.DNS == nil {
 		return nil
 	}

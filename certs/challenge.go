@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/caddyserver/certmagic"
-	"github.com/libdns/libdns"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 )
@@ -137,10 +135,8 @@ func (k *keeper) solver(way, name string) (acmez.Solver, error) {
 	case acme.ChallengeTypeTLSALPN01:
 		return alpnSolver{k.challenges}, nil
 	case acme.ChallengeTypeDNS01:
-		if p := k.provider(name); p != nil {
-			return &certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
-				DNSProvider: taggedProvider{p}, Resolvers: k.o.Resolvers,
-			}}, nil
+		if z := k.zone(name); z != nil {
+			return &dnsSolver{zone: z, blind: blindTime, patience: seenTime}, nil
 		}
 	}
 	return nil, fmt.Errorf("there is no way to answer a challenge %q for %s", way, name)
@@ -151,13 +147,3 @@ func (k *keeper) solver(way, name string) (acmez.Solver, error) {
 type providerError struct{ error }
 
 func (e providerError) Unwrap() error { return e.error }
-
-type taggedProvider struct{ certmagic.DNSProvider }
-
-func (p taggedProvider) AppendRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	recs, err := p.DNSProvider.AppendRecords(ctx, zone, recs)
-	if err != nil {
-		err = providerError{err}
-	}
-	return recs, err
-}

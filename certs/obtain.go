@@ -19,7 +19,7 @@ var backOff = [...]time.Duration{time.Hour, 5 * time.Hour, 18 * time.Hour, 2 * 2
 // obtain makes an order and sees what came of it.
 func (k *keeper) obtain(ctx context.Context, e *entry, way string, cache *certmagic.Cache) view {
 	k.mu.Lock()
-	e.doing = Ordering
+	e.doing, e.trouble = Ordering, "" // what was in the way is not any more
 	k.mu.Unlock()
 	before := k.limits.count(e.name)
 	err := k.order(ctx, e, way, cache)

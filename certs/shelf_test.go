@@ -37,7 +37,7 @@ func (noProvider) DeleteRecords(context.Context, string, []libdns.Record) ([]lib
 	return nil, errors.New("no")
 }
 
-func anyProvider(string) certmagic.DNSProvider { return noProvider{} }
+func anyProvider(string) *Zone { return &Zone{Provider: noProvider{}} }
 
 func TestPick(t *testing.T) {
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)

@@ -28,10 +28,8 @@ func (k *keeper) explain(err error, name, way string) string {
 		return fmt.Sprintf("%s cannot be reached just now. Nothing for you to do: we try again.", k.caName())
 	case errors.Is(err, errLimited):
 		return sentence(err.Error())
-	case way == acme.ChallengeTypeDNS01 && strings.Contains(err.Error(), "propagat"):
+	case errors.Is(err, errUnseen):
 		return fmt.Sprintf("The record _acme-challenge.%s was given to the DNS host, but its servers did not show it in time. Nothing for you to do, unless it goes on: then see whether the domain is really at that DNS host.", name)
-	case way == acme.ChallengeTypeDNS01 && strings.Contains(err.Error(), "could not determine zone"):
-		return fmt.Sprintf("The DNS did not say which zone %s is in: see whether the domain exists and its name servers answer.", name)
 	}
 	return sentence("no certificate could be got: " + err.Error())
 }
@@ -125,8 +123,10 @@ func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
-	r, n := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(r)) + s[n:]
+	if first, _, _ := strings.Cut(s, " "); !strings.Contains(strings.TrimRight(first, ".,:;"), ".") { // else it is a name
+		r, n := utf8.DecodeRuneInString(s)
+		s = string(unicode.ToUpper(r)) + s[n:]
+	}
 	if !strings.ContainsAny(s[len(s)-1:], ".!?") && !strings.HasSuffix(s, "…") {
 		s += "."
 	}

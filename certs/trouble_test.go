@@ -50,8 +50,7 @@ func TestExplain(t *testing.T) {
 		{&net.DNSError{Err: "timeout", IsTimeout: true}, h, "cannot be reached just now"},
 		{fmt.Errorf("%w: %w", errAway, x509.UnknownAuthorityError{}), h, "the clock here is wrong, or something in between"},
 		{fmt.Errorf("%w; the next may be in 5m", errLimited), h, "As many certificates as allowed were ordered; the next may be in 5m."},
-		{errors.New("timed out waiting for record to fully propagate"), d, "its servers did not show it in time"},
-		{errors.New("could not determine zone for domain"), d, "see whether the domain exists"},
+		{fmt.Errorf("x: %w", errUnseen), d, "its servers did not show it in time"},
 		{errors.New("disk full"), h, "No certificate could be got: disk full."},
 	} {
 		got := k.explain(tt.err, "mail.a.test", tt.way)
@@ -115,4 +114,17 @@ func FuzzExplain(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSentenceOfAName(t *testing.T) {
+	for in, want := range map[string]string{
+		"mail.example.test is not in the DNS yet": "mail.example.test is not in the DNS yet.",
+		"mail.example.test: no":                   "mail.example.test: no.",
+		"no. 5 is alive!":                         "No. 5 is alive!",
+		"":                                        "",
+	} {
+		if got := sentence(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
 }

@@ -32,3 +32,33 @@ ring2.example.org. 300 IN CNAME ring.example.org.
 		}
 	}
 }
+
+func TestShows(t *testing.T) {
+	const name, there = "_acme-challenge.mail.example.org", `_acme-challenge.mail.example.org. 60 IN TXT "abc"` + "\n" + `_acme-challenge.mail.example.org. 60 IN TXT "def"` + "\n"
+	for _, tt := range []struct {
+		first, second, how string
+		want, bad          bool
+	}{
+		{there, there, "", true, false},
+		{there, "", "", false, false}, // one of them does not have it yet
+		{"", "", "", false, false},
+		{there, there, "silent", true, false}, // the other has
+		{"", there, "silent", true, false},
+		{there, there, "refuses", true, false},
+	} {
+		w := newWorld("")
+		w.servers[ns1].zone, w.servers[ns1].how, w.servers[ns2].zone = tt.first, tt.how, tt.second
+		if got, err := NewComparer(Options{DNS: w}).Shows(t.Context(), name, "def"); got != tt.want || (err != nil) != tt.bad {
+			t.Errorf("%+v: %v, %v", tt, got, err)
+		}
+	}
+	w := newWorld("")
+	w.servers[ns1].how, w.servers[ns2].how = "refuses", "garbage"
+	c := NewComparer(Options{DNS: w})
+	if got, err := c.Shows(t.Context(), name, "def"); got || err == nil {
+		t.Errorf("nobody could be asked: %v, %v", got, err)
+	}
+	if got, err := c.Shows(t.Context(), "_acme-challenge.nowhere.example", "def"); got || err == nil {
+		t.Errorf("no such domain: %v, %v", got, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -168,4 +169,26 @@ func (r *run) hostAddrs(ctx context.Context, host string) (addrs []netip.Addr, n
 		err = nil
 	}
 	return a.List, host, err
+}
+
+// Shows reports whether all of a zone's own servers that can be asked show a TXT
+// record, as that of a CA's challenge: nobody knows which of them the CA will ask.
+// It is an error if none of them can be asked.
+func (c *Comparer) Shows(ctx context.Context, name, value string) (bool, error) {
+	r := c.newRun()
+	z := r.zone(ctx, canonicalDomain(name))
+	if z.err != nil {
+		return false, z.err
+	}
+	err := errors.New("the name servers of " + z.name + " cannot be asked")
+	for _, sv := range z.servers {
+		a, bad := r.ask(ctx, sv, name, "TXT")
+		if bad != nil && !notFound(bad) {
+			continue
+		}
+		if err = nil; !slices.Contains(a.List, value) {
+			return false, nil
+		}
+	}
+	return err == nil, err
 }

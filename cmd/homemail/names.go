@@ -58,9 +58,9 @@ func (h *house) acme() (*certs.ACME, error) {
 	}, nil
 }
 
-// challengeDNS is who can put a CA's question into the zone that a name is in, nil
-// for nobody.
-func (h *house) challengeDNS(name string) certs.DNSProvider {
+// challengeDNS is the zone that a name is in, as far as a CA's question can be put
+// there; nil if it cannot.
+func (h *house) challengeDNS(name string) *certs.Zone {
 	if h.address == nil {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (h *house) challengeDNS(name string) certs.DNSProvider {
 		}
 		return nil
 	}
-	return z.Provider
+	return &certs.Zone{Name: z.Name, Provider: z.Provider, Seen: dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log}).Shows}
 }
 
 // directory is the CA's.

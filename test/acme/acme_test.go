@@ -42,7 +42,7 @@ func TestChallenges(t *testing.T) {
 			c := startCA(t, caPlan{http: port(t, at.http), tls: port(t, at.web), dns: z.addr})
 			o := certs.ACME{Directory: c.directory, Roots: c.roots, PointsHere: z.pointsHere, Reachable: reach}
 			if kind == "dns-01" {
-				o.DNS, o.Resolvers = z.provider, []string{z.addr}
+				o.DNS = z.zone
 			}
 			h := openHouse(t, t.TempDir(), at, o)
 			if got := h.Status()[0]; got.Shown != certs.SelfSigned {
@@ -252,9 +252,9 @@ func TestRefusals(t *testing.T) {
 				plan.http, plan.tls = port(t, free(t)), port(t, free(t))
 			}
 			c := startCA(t, plan)
-			o := certs.ACME{Directory: c.directory, Roots: c.roots, Reachable: tt.reach, Resolvers: []string{z.addr}, Names: func() []string { return names[:1] }}
+			o := certs.ACME{Directory: c.directory, Roots: c.roots, Reachable: tt.reach, Names: func() []string { return names[:1] }}
 			if tt.deny != nil {
-				o.DNS = z.provider
+				o.DNS = z.zone
 			}
 			h := openHouse(t, t.TempDir(), at, o)
 			await(t, "words", patience, func() bool { return h.Status()[0].Doing != certs.Ordering && h.trouble(host) != "" })

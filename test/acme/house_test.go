@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
 
@@ -276,4 +276,10 @@ func (h *house) trouble(name string) string {
 	return ""
 }
 
-func (z *zone) provider(string) certmagic.DNSProvider { return z }
+func (z *zone) zone(string) *certs.Zone {
+	return &certs.Zone{Name: "example.test", Provider: z, Seen: func(_ context.Context, name, value string) (bool, error) {
+		z.mu.Lock()
+		defer z.mu.Unlock()
+		return slices.Contains(z.txt[name+"."], value), nil
+	}}
+}
