@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"golang.org/x/text/language"
@@ -55,11 +56,17 @@ type House struct {
 	Settings    Settings
 	CA          Authority
 	Publishing  *Publishing
+	Setup       Setup         // has the operations that begin with "setup."; nil for none
 	Reports     *reports.Book // what the world says of our mail; nil if nobody reads that
 	Clock       *clock.Clock
 	Events      *events.Log // nil keeps none
 	Started     time.Time   // of the server; zero if none runs
 	Version     string
+}
+
+// A Setup sets a house up, step by step.
+type Setup interface {
+	Do(ctx context.Context, name string, request json.RawMessage) (any, error)
 }
 
 // Empty is the request or answer of an operation that has none.
@@ -264,6 +271,9 @@ func operations() map[string]operation {
 
 // Do runs an operation by its name.
 func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (any, error) {
+	if strings.HasPrefix(name, "setup.") && h.Setup != nil { // which asks for operations itself, one by one
+		return h.Setup.Do(ctx, name, request)
+	}
 	run, ok := allOperations()[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)

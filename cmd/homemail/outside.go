@@ -17,6 +17,7 @@ import (
 	"homemail/clock"
 	"homemail/deliver"
 	"homemail/events"
+	"homemail/firstboot"
 	"homemail/lan"
 	"homemail/mail"
 	"homemail/mailauth"
@@ -29,6 +30,7 @@ import (
 	"homemail/smtpd"
 	"homemail/srs"
 	"homemail/store"
+	"homemail/web/dash/logring"
 )
 
 // A world is what is outside of the house: the DNS, and how to get there. The
@@ -39,6 +41,10 @@ type world struct {
 	port  int                 // of other mail servers; 0 is 25
 	allow []netip.Prefix      // private networks that mail may go to
 	local func() []netip.Addr // our own addresses; nil asks the system
+
+	// What outlives a house, when settings change.
+	code  *firstboot.Code // of the claim; nil makes one
+	lines *logring.Ring   // of the log, for the pages; nil for none
 }
 
 // names is what the parts ask the DNS; *resolver.Resolver answers.

@@ -23,6 +23,7 @@ import (
 	"homemail/config"
 	"homemail/deliver"
 	"homemail/events"
+	"homemail/firstboot"
 	"homemail/imapd"
 	"homemail/lan"
 	"homemail/listen"
@@ -40,33 +41,56 @@ import (
 	"homemail/smtpd"
 	"homemail/store"
 	"homemail/web"
+	"homemail/web/dash/logring"
 )
 
 // stopTime is how long a server may take to stop: what smtpd gives a message
 // that is coming in, and some for it to say goodbye and let go of the store.
 const stopTime = 20 * time.Second
 
-func serve(in *invocation, _ *flag.FlagSet) action {
+func serve(in *invocation, f *flag.FlagSet) action {
+	ports := f.String("ports", "", "\"high\" takes ports above 1024, on this computer alone, for trying out without root")
+	letters := f.String("claim", "", "write homemail-claim.txt into `DIR`, with the code that makes the house yours")
 	return func(ctx context.Context, _ []string) error {
 		c, err := in.settings()
 		if err != nil {
 			return err
 		}
+		switch *ports {
+		case "":
+		case "high":
+			listenOn(&c, func(name string) int { return tryPorts[name] })
+		default:
+			return fmt.Errorf("-ports %s: right is high", *ports)
+		}
 		log := newLog(in.stderr, c)
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
-		return live(ctx, c, log)
+		return live(ctx, c, log, console{in.stderr, *letters})
 	}
+}
+
+// A console is where people see what to do: a terminal, and a directory that they
+// can read elsewhere, such as the boot partition.
+type console struct {
+	out io.Writer
+	dir string // "" for none
 }
 
 // live runs houses, one after the other, until ctx ends or something fails. If
 // settings of the store are such that no house can be opened any more, those
 // before are taken again.
-func live(ctx context.Context, c config.Config, log *slog.Logger) error {
+func live(ctx context.Context, c config.Config, log *slog.Logger, to console) error {
 	var good map[string]string // of the last house
+	code, err := firstboot.NewCode("")
+	if err != nil {
+		return err
+	}
+	w := world{code: code, lines: logring.New()}
+	log = slog.New(w.lines.Handler(log.Handler()))
 	for {
-		h, err := openHouse(ctx, c, world{}, log)
+		h, err := openHouse(ctx, c, w, log)
 		if err != nil && good != nil {
 			log.Error("homemail cannot start with the new settings and takes those before", "err", err)
 			if err := keepSettings(c, good, log); err != nil {
@@ -78,7 +102,7 @@ func live(ctx context.Context, c config.Config, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		h.hint()
+		h.hint(ctx, to)
 		if err := h.run(ctx); !errors.Is(err, errAgain) {
 			return err
 		}
@@ -86,8 +110,24 @@ func live(ctx context.Context, c config.Config, log *slog.Logger) error {
 	}
 }
 
-// hint says what is missing before mail can come in.
-func (h *house) hint() {
+// hint says what is missing before mail can come in. A house that is nobody's
+// shows how to claim it.
+func (h *house) hint(ctx context.Context, to console) {
+	if g, ok := greeting(ctx, h.people.claim, h.config, h.localName(), h.certs.Fingerprint()); ok {
+		fmt.Fprint(to.out, g.Text())
+		if to.dir == "" {
+			return
+		}
+		if err := g.WriteFile(to.dir); err != nil {
+			h.log.Warn("the code for the claim was not written", "err", err)
+		}
+		return
+	}
+	if to.dir != "" {
+		if err := firstboot.RemoveFile(to.dir); err != nil {
+			h.log.Warn("the code of a claim that is over was not removed", "err", err)
+		}
+	}
 	if list, err := h.store.Domains(); err == nil && len(list) == 0 {
 		h.log.Warn("no mail is taken for any domain yet", "next", "homemail domain add example.org")
 		return
@@ -137,6 +177,7 @@ type house struct {
 	imap    *imapd.Server
 	pop3    *pop3d.Server
 	web     *web.Server
+	people  *people
 	line    *line         // nil in a closed world
 	address *addressWatch // nil in a closed world
 	reports *reports.Book
@@ -238,6 +279,9 @@ func (h *house) build(w world, key []byte) error {
 		return err
 	}
 	h.address = h.newAddressWatch(h.addressOptions(h.line))
+	if err := h.buildPeople(w, key); err != nil {
+		return err
+	}
 	return h.buildWeb()
 }
 
@@ -267,6 +311,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.certs.Run(ctx) })
 	g.Go(func() error { return h.line.Run(ctx) })
 	g.Go(func() error { return h.newReader(h.reports).Run(ctx) })
+	g.Go(func() error { return h.people.run(ctx) })
 	if h.address != nil {
 		g.Go(func() error { return h.address.run(ctx) })
 	}
@@ -313,6 +358,9 @@ func (h *house) admin() *admin.House {
 	}
 	if h.address != nil {
 		a.Publishing = h.address.publishing()
+	}
+	if h.people != nil {
+		a.Setup = h.people.engine
 	}
 	return a
 }

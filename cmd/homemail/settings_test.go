@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestSettingsInForce(t *testing.T) {
 	c.LAN = config.LAN{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- live(ctx, c, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- live(ctx, c, slog.New(slog.DiscardHandler), console{out: io.Discard}) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -8,6 +8,7 @@ import (
 	"homemail/deliver"
 	"homemail/events"
 	"homemail/mail"
+	"homemail/session"
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
@@ -110,6 +111,20 @@ func (s story) fetched(f bridge.Fetched) {
 // signedIn is told by who checks sign-ins.
 func (s story) signedIn(t signin.Told) {
 	e := events.Event{Kind: events.SignedIn, Account: t.Account, Who: t.Name, Device: t.Device, Door: t.Protocol, Remote: t.Remote.Unmap().String()}
+	if !t.OK {
+		e.Kind, e.Reason = events.SignInFailed, events.WrongPassword
+	}
+	s.log.Add(e)
+}
+
+// entered is told of sign-ins on the web.
+func (s story) entered(t session.Event) {
+	if t.What != session.SignedIn {
+		return
+	}
+	e := events.Event{
+		Kind: events.SignedIn, Account: t.Account, Who: t.Name, Device: t.From.Browser, Door: "web", Remote: t.From.Remote.Unmap().String(),
+	}
 	if !t.OK {
 		e.Kind, e.Reason = events.SignInFailed, events.WrongPassword
 	}

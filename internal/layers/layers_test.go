@@ -73,7 +73,8 @@ var layers = map[string]string{
 	"web/me":           "mail store events session signin vacation admin web/page autoconfig",
 	"web/enter":        "mail store signin session web/page",
 	"web/api":          "mail store session admin",
-	"firstboot":        "mail store admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones web/page",
+	"firstboot":        "mail store session admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones",
+	"firstboot/wizard": "mail store firstboot admin session check dnsplan web/page autoconfig",
 }
 
 // A rule names a module or a package of the standard library, and the only

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"homemail/admin"
+	"homemail/certs"
+	"homemail/firstboot"
+	"homemail/router"
+	"homemail/session"
+	"homemail/web/dash"
+	"homemail/web/enter"
+	"homemail/web/page"
+)
+
+// people is what the house has for those who live in it: pages, who is signed in
+// on them, and what sets the house up.
+type people struct {
+	h        *house
+	house    acting
+	set      *page.Set
+	sessions *session.Manager
+	dash     *dash.Dash
+	engine   *firstboot.Engine
+	claim    *firstboot.Claim
+	handler  http.Handler
+}
+
+// acting has the audit log say who does something on a page.
+type acting struct{ *admin.House }
+
+func (a acting) Do(ctx context.Context, verb string, request json.RawMessage) (any, error) {
+	if s := session.FromContext(ctx); s != nil {
+		ctx = admin.WithActor(ctx, admin.Actor{Door: "web", Who: string(s.Address), Remote: s.Remote})
+	}
+	return a.House.Do(ctx, verb, request)
+}
+
+// buildPeople makes the pages. The key signs what browsers keep for us.
+func (h *house) buildPeople(w world, key []byte) (err error) {
+	p := &people{h: h, house: acting{h.admin()}}
+	if err := p.buildSetup(w); err != nil {
+		return err
+	}
+	sealed := sha256.Sum256(append([]byte("pages "), key...))
+	p.set, err = page.New(page.Options{
+		Sources: []fs.FS{dash.Source(), enter.Source()}, Hosts: p.hosts, Key: sealed[:],
+		Lang: enter.LangOf, Session: enter.TokenOf, Log: h.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.sessions = session.New(h.store, session.Options{
+		SignIn: h.signIn, Log: h.log, Trusted: h.clock.Trusted, Passkeys: p.relyingParty,
+		Told: story{h.events}.entered, Refuse: enter.Refuse(p.set),
+	})
+	p.dash = dash.New(dash.Options{
+		House: p.house, Set: p.set, Require: p.sessions.Require(session.Owner, 0), Fresh: p.sessions.Require(session.Owner, session.Sudo),
+		Who: who, SignOut: enter.LeavePath, Mine: "/me", Server: h.autoconfig, Router: p.router, Lines: w.lines, Log: h.log,
+	})
+	p.handler = p.sessions.Middleware(p.set.Handler(p.proven(p.routes())))
+	h.people = p
+	return nil
+}
+
+// buildSetup makes what sets the house up.
+func (p *people) buildSetup(w world) (err error) {
+	code := w.code
+	if code == nil {
+		if code, err = firstboot.NewCode(""); err != nil {
+			return err
+		}
+	}
+	p.engine, err = newSetup(p.house.House, p.h.store, code, firstboot.Options{Log: p.h.log})
+	if err != nil {
+		return err
+	}
+	p.claim, p.house.Setup = p.engine.Claim(), p.engine
+	return nil
+}
+
+// routes are the pages by their paths.
+func (p *people) routes() http.Handler {
+	m := http.NewServeMux()
+	in := enter.New(enter.Options{Manager: p.sessions, Set: p.set, Home: home, Log: p.h.log})
+	m.Handle(enter.Path, in)
+	m.Handle(enter.Path+"/", in)
+	m.Handle(enter.LeavePath, in)
+	m.Handle("/", p.dash.Handler())
+	return m
+}
+
+// home is where somebody begins.
+func home(s *session.Session) string {
+	if s.Role == session.Owner {
+		return "/"
+	}
+	return "/me"
+}
+
+func who(r *http.Request) string {
+	if s := session.FromContext(r.Context()); s != nil {
+		return string(s.Address)
+	}
+	return ""
+}
+
+// hosts are the names that the pages have. Addresses will do, too.
+func (p *people) hosts() []string {
+	return []string{p.h.config.Host(), p.h.localName(), "localhost"}
+}
+
+// relyingParty is for whom passkeys are made: our name, while everybody trusts its
+// certificate. Browsers refuse all else.
+func (p *people) relyingParty() (rp session.RelyingParty, ok bool) {
+	host := p.h.config.Host()
+	for _, s := range p.h.certs.Status() {
+		if s.Name == host && s.Shown == certs.Valid {
+			return session.RelyingParty{ID: host, Origins: []string{"https://" + host}}, true
+		}
+	}
+	return rp, false
+}
+
+// router is what the pages say of it.
+func (p *people) router() (r dash.Router, ok bool) {
+	if p.h.router == nil {
+		return r, false
+	}
+	s := p.h.router.State()
+	if s.Asked.IsZero() || s.Code == router.NotAsked {
+		return r, false
+	}
+	return dash.Router{
+		Model: s.Model, Own: shownAddr(s.Own), Gateway: shownAddr(s.Gateway), Page: s.Page, Speaks: s.Method, EN: s.Why.EN, JA: s.Why.JA,
+	}, true
+}
+
+func shownAddr(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// Parts of the pages that may be opened to the world, as config.toml has them.
+const (
+	openMe    = "me"
+	openAdmin = "admin"
+)
+
+// may reports whether a request gets the pages for people.
+func (p *people) may(r *http.Request) bool {
+	return near(r, localSubnets) || slices.ContainsFunc(p.h.config.Web.Outside, func(part string) bool {
+		return part == openAdmin || part == openMe && forPerson(r.URL.Path)
+	})
+}
+
+// near reports whether a request comes from this computer or a network of the
+// house: a private address, or one of a network that we are in ourselves.
+func near(r *http.Request, subnets func() []netip.Prefix) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	a := from.Addr().Unmap().WithZone("")
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(subnets(), func(n netip.Prefix) bool { return n.Contains(a) })
+}
+
+// forPerson reports whether a path is of what everybody who lives here has.
+func forPerson(path string) bool {
+	return path == enter.LeavePath || path == "/language" || slices.ContainsFunc([]string{"/me", enter.Path, "/static"}, func(of string) bool {
+		return path == of || strings.HasPrefix(path, of+"/")
+	})
+}
+
+// proven wants a second factor of owners who come from outside: a password alone
+// can be read over a shoulder.
+func (p *people) proven(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := session.FromContext(r.Context())
+		if s != nil && s.Role == session.Owner && s.Method == session.ByPassword && !forPerson(r.URL.Path) && !near(r, localSubnets) {
+			p.set.Refuse(w, r, page.Refusal{
+				Status: http.StatusForbidden, What: page.Say("enter.outside.title"), Why: page.Say("enter.outside.why"), Href: "/me", Do: page.Say("enter.outside.do"),
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// run keeps the pages until ctx ends.
+func (p *people) run(ctx context.Context) error {
+	var parts errgroup.Group
+	parts.Go(func() error { return p.sessions.Run(ctx) })
+	parts.Go(func() error { return p.engine.Run(ctx) })
+	done := make(chan error, 1)
+	go func() { done <- parts.Wait() }()
+	<-ctx.Done()
+	p.set.Close() // open streams would hold up the web server
+	p.dash.Close()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopTime):
+		return errors.New("the pages did not end in time")
+	}
+}
