@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,7 +87,25 @@ func newKeeper(s *Source, o ACME, state State, log *slog.Logger) (*keeper, error
 	}
 	k.issue = func(a *attempt) certmagic.Issuer { return a }
 	k.adopt()
+	k.rest()
 	return k, nil
+}
+
+// rest lets names wait as if they had waited for long, if another has its
+// certificate: the house was set up before, and nobody is at work because it
+// starts again.
+func (k *keeper) rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	had := func(e *entry) bool { return e.cert != nil }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(k.entries)), had) {
+		return
+	}
+	for _, e := range k.entries {
+		if !had(e) {
+			e.since = e.since.Add(-lookLeast)
+		}
+	}
 }
 
 // Wake looks at all names again now: the owner has changed a record or opened a

@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"strings"
@@ -427,6 +428,23 @@ func TestWay(t *testing.T) {
 		}
 		if got, err := k.way("a.test", tt.failed); got != tt.want || (err != nil) != (tt.want == "") {
 			t.Errorf("%+v: %q, %v", tt, got, err)
+		}
+	}
+}
+
+// TestRest: a house that starts again looks seldom for names that lead nowhere,
+// unless it never had a certificate: then its owner may be at work.
+func TestRest(t *testing.T) {
+	now := time.Now()
+	for _, had := range []bool{true, false} {
+		missing, host := &entry{since: now}, &entry{since: now}
+		if had {
+			host.cert = new(tls.Certificate)
+		}
+		k := &keeper{entries: map[string]*entry{"mail.a.test": host, "mta-sts.a.test": missing}}
+		k.rest()
+		if got := missing.watch(now); (got == lookLeast/6) != had || (got == lookOften) == had {
+			t.Errorf("had one: %v, looks again after %v", had, got)
 		}
 	}
 }
