@@ -47,7 +47,7 @@ func (h *house) addressOptions(l *line) (o addressOptions) {
 		return o
 	}
 	if l.client != nil {
-		e := &echoes{ask: l.client.Echo}
+		e := &echoes{ask: l.echo}
 		o.echo = e.find
 	}
 	o.ipv6 = l.ipv6
@@ -75,6 +75,9 @@ func (e *echoes) find(ctx context.Context) (netip.Addr, error) {
 	said, err := e.ask(ctx, "tcp4")
 	if ctx.Err() != nil {
 		return netip.Addr{}, ctx.Err()
+	}
+	if errors.Is(err, probe.ErrNone) {
+		return netip.Addr{}, err // nobody was asked
 	}
 	e.at, e.addr, e.err = time.Now(), said.Address.Unmap(), err
 	return e.addr, e.err

@@ -103,7 +103,7 @@ func TestReach(t *testing.T) {
 // and nothing by a house that asks nobody.
 func TestAddressSources(t *testing.T) {
 	var closed *line
-	if _, err := closed.echo(t.Context()); err != probe.ErrNone || closed.ipv6() {
+	if _, err := closed.echo(t.Context(), "tcp4"); err != probe.ErrNone || closed.ipv6() {
 		t.Error("a closed world knows its addresses: ", err)
 	}
 	closed.retest(t.Context())
@@ -286,22 +286,25 @@ func TestQuestionsAtRest(t *testing.T) {
 			return []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8:1::7")}, nil
 		}
 		l.checker = check.New(o)
+		about := h.addressOptions(l)
+		about.local = func() []netip.Addr { return nil }
+		h.address = h.newAddressWatch(about)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for _, run := range []func(context.Context) error{l.Run, h.queue.Run, h.relay.Run, h.bridge.Run, h.caps.Run, h.completeKeys, h.saveClock, h.releaseResumed} {
+		for _, run := range []func(context.Context) error{l.Run, h.address.run, h.queue.Run, h.relay.Run, h.bridge.Run, h.caps.Run, h.completeKeys, h.saveClock, h.releaseResumed} {
 			wg.Go(func() { run(ctx) })
 		}
 		time.Sleep(time.Hour)
 		if wire.count() != 0 || dials.Load() != 0 {
 			t.Errorf("a house without a domain asked %q and connected %d times", wire.asked, dials.Load())
 		}
-		if _, err := l.echo(ctx); err != probe.ErrNone || wire.count() != 0 {
+		if _, err := l.echo(ctx, "tcp4"); err != probe.ErrNone || wire.count() != 0 {
 			t.Errorf("a house without a domain asks a friend: %v", err)
 		}
 		if err := h.store.AddDomain("example.test"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.echo(ctx); err == nil || err == probe.ErrNone {
+		if _, err := l.echo(ctx, "tcp4"); err == nil || err == probe.ErrNone {
 			t.Errorf("friends were not asked: %v", err)
 		}
 		l.retest(ctx)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -143,25 +141,13 @@ func (l *line) reach() (r certs.Reach) {
 	return certs.Reach{HTTP: port("http", c.HTTP, "in80"), TLS: port("https", c.HTTPS, "in443")}
 }
 
-// echo is where friends see us connect from, for whoever watches our addresses. As
-// long as there is no domain nobody is asked.
-func (l *line) echo(ctx context.Context) (list []netip.Addr, err error) {
+// echo is from where a friend sees us, for whoever watches our addresses. As long
+// as there is no domain nobody is asked.
+func (l *line) echo(ctx context.Context, network string) (probe.Echo, error) {
 	if l == nil || l.client == nil || len(l.h.domains()) == 0 {
-		return nil, probe.ErrNone
+		return probe.Echo{}, probe.ErrNone
 	}
-	var errs []error
-	for _, network := range []string{"tcp4", "tcp6"} {
-		e, err := l.client.Echo(ctx, network)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		list = append(list, e.Address.Unmap())
-	}
-	if len(list) == 0 {
-		return nil, errors.Join(errs...)
-	}
-	return list, nil
+	return l.client.Echo(ctx, network)
 }
 
 // ipv6 reports whether it was seen lately that mail comes in over IPv6.
