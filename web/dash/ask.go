@@ -1,0 +1,146 @@
+package dash
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"homemail/admin"
+	"homemail/mail"
+	"homemail/store"
+	"homemail/web/page"
+)
+
+// ask runs an operation in the name of who sent a request.
+func ask[A any](d *Dash, r *http.Request, operation string, q any) (A, error) {
+	return askFor[A](d, d.actor(r), operation, q)
+}
+
+func askFor[A any](d *Dash, ctx context.Context, operation string, q any) (a A, err error) {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return a, fmt.Errorf("%s: %w", operation, err)
+	}
+	v, err := d.o.House.Do(ctx, operation, b)
+	if err != nil {
+		return a, err
+	}
+	a, ok := v.(A)
+	if !ok {
+		return a, fmt.Errorf("%s answers %T, not %T", operation, v, a)
+	}
+	return a, nil
+}
+
+// actor is the request's context with who asks, for the audit log.
+func (d *Dash) actor(r *http.Request) context.Context {
+	by := admin.Actor{Door: "web"}
+	if d.o.Who != nil {
+		by.Who = d.o.Who(r)
+	}
+	by.Remote, _, _ = net.SplitHostPort(r.RemoteAddr)
+	return admin.WithActor(r.Context(), by)
+}
+
+// lang is the reader's language as other packages name it.
+func (d *Dash) lang(r *http.Request) string { return string(d.set.Lang(r)) }
+
+// pick chooses the reader's language of an English and a Japanese text.
+func (d *Dash) pick(r *http.Request, en, ja string) string {
+	if d.set.Lang(r) == page.Japanese && ja != "" {
+		return ja
+	}
+	return en
+}
+
+const detailMost = 400 // octets of an error: it has to fit into a cookie
+
+// why tells an owner why something was not done.
+func why(err error) page.Message {
+	detail := err.Error()
+	if len(detail) > detailMost {
+		detail = strings.ToValidUTF8(detail[:detailMost], "") + "…"
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return page.Say("dash.wrong.missing")
+	case errors.Is(err, store.ErrExists):
+		return page.Say("dash.wrong.exists")
+	case errors.Is(err, store.ErrDiskFull):
+		return page.Say("dash.wrong.full")
+	case errors.Is(err, context.DeadlineExceeded):
+		return page.Say("dash.wrong.slow")
+	case errors.Is(err, store.ErrInvalid):
+		return page.Say("dash.wrong.invalid", "detail", strings.TrimPrefix(detail, store.ErrInvalid.Error()+": "))
+	}
+	return page.Say("dash.wrong.other", "detail", detail)
+}
+
+// fail answers when what a page is to show cannot be had.
+func (d *Dash) fail(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case r.Context().Err() != nil:
+	case errors.Is(err, store.ErrNotFound):
+		d.set.Error(w, r, http.StatusNotFound)
+	case errors.Is(err, store.ErrInvalid):
+		d.set.Refuse(w, r, page.Refusal{Status: http.StatusBadRequest, What: page.Say("dash.wrong.title"), Why: why(err), Href: "/", Do: page.Say("page.error.home")})
+	default:
+		d.log.Error("a page could not be filled", "path", r.URL.Path, "err", err)
+		d.set.Error(w, r, http.StatusInternalServerError)
+	}
+}
+
+// act runs an operation that a button asks for, and leads back to where the
+// button was, which says what became of it.
+func (d *Dash) act(w http.ResponseWriter, r *http.Request, back string, done page.Message, operation string, q any) {
+	b, err := json.Marshal(q)
+	if err == nil {
+		_, err = d.o.House.Do(d.actor(r), operation, b)
+	}
+	if err != nil {
+		d.set.Flash(w, r, page.Bad, why(err))
+		d.set.Redirect(w, r, back)
+		return
+	}
+	d.set.Done(w, r, back, done)
+}
+
+// show renders a page of a form: with what is wrong with it, if anything is.
+func (d *Dash) show(w http.ResponseWriter, r *http.Request, name string, view any, form page.Form) {
+	status := http.StatusOK
+	if len(form.Errors) > 0 {
+		status = http.StatusUnprocessableEntity
+	}
+	d.set.Render(w, r, name, view, status)
+}
+
+// A confirm is a question before what cannot be undone.
+type confirm struct {
+	What, Why page.Message
+	Action    string
+	Fields    []field
+	Do        page.Message
+	Back      string
+}
+
+// A field is a hidden one.
+type field struct{ Name, Value string }
+
+// Title is the question, too.
+func (c confirm) Title() page.Message { return c.What }
+
+func (d *Dash) confirm(w http.ResponseWriter, r *http.Request, c confirm) {
+	d.set.Render(w, r, "dash.confirm", c, http.StatusOK)
+}
+
+// address is one that a request names in a field of its own or of its query.
+func address(r *http.Request) mail.Path { return mail.Path(strings.TrimSpace(r.FormValue("address"))) }
+
+// with is a path of ours with an address to show there.
+func with(path, name, value string) string {
+	return path + "?" + urlQuery(name, value)
+}

@@ -1,0 +1,217 @@
+package dash
+
+import (
+	"net/http"
+
+	"homemail/admin"
+	"homemail/mail"
+	"homemail/outbound"
+	"homemail/relay"
+	"homemail/relay/preset"
+	"homemail/web/page"
+)
+
+type sendingView struct {
+	Default    admin.Route
+	Way        string // key
+	Domains    []admin.Route
+	Senders    []admin.SenderRoute
+	Smarthosts []outbound.Smarthost
+	Bridges    []bridged
+	Form       page.Form
+	Choices    []page.Option // of smarthosts
+}
+
+// newRoute is the form of the way out.
+type newRoute struct {
+	Domain    string `form:"domain,max=253"` // "" for all others
+	Way       string `form:"way,required,one=direct|smarthost|direct-then-smarthost|off"`
+	Smarthost string `form:"smarthost,max=64"`
+}
+
+const afterTries = 2 // that go direct before the smarthost is asked
+
+func (d *Dash) sending(w http.ResponseWriter, r *http.Request) { d.showSending(w, r, nil) }
+
+func (d *Dash) showSending(w http.ResponseWriter, r *http.Request, form *page.Form) {
+	routes, err := ask[admin.Routes](d, r, "route.list", admin.Empty{})
+	v := sendingView{Senders: routes.Senders}
+	if err == nil {
+		v.Smarthosts, err = ask[[]outbound.Smarthost](d, r, "smarthost.list", admin.Empty{})
+	}
+	var bridges []admin.Bridge
+	if err == nil {
+		bridges, err = ask[[]admin.Bridge](d, r, "bridge.list", admin.Empty{})
+	}
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	for _, b := range bridges {
+		v.Bridges = append(v.Bridges, bridgedOf(b))
+	}
+	for i, route := range routes.Domains {
+		if i == 0 {
+			v.Default, v.Way = route, wayKey(route.Way)
+			continue
+		}
+		v.Domains = append(v.Domains, route)
+	}
+	v.Choices = smarthostChoices(v.Smarthosts)
+	bad := page.Form{}
+	if form != nil {
+		v.Form, bad = *form, *form
+	} else {
+		v.Form = page.Fill(newRoute{Way: wayName(v.Default.Way), Smarthost: v.Default.Smarthost})
+	}
+	d.show(w, r, "dash.sending", v, bad)
+}
+
+func smarthostChoices(list []outbound.Smarthost) []page.Option {
+	out := []page.Option{{Value: "", Label: "dash.sending.none"}}
+	for _, s := range list {
+		out = append(out, page.Option{Value: s.Name, Label: page.Say("dash.text", "text", s.Name)})
+	}
+	return out
+}
+
+func wayName(w relay.Way) string {
+	if w == relay.Off {
+		return "off"
+	}
+	return string(w)
+}
+
+func wayKey(w relay.Way) string { return "dash.way." + wayName(w) }
+
+// WayKey is the words for a way out.
+func (sendingView) WayKey(w relay.Way) string { return wayKey(w) }
+
+func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
+	var in newRoute
+	form := page.Read(r, &in)
+	if form.OK() {
+		q := admin.Route{Domain: in.Domain, Way: relay.Way(in.Way), Smarthost: in.Smarthost}
+		switch {
+		case in.Way == "off" || in.Way == string(relay.Direct):
+			q.Smarthost = ""
+		case in.Way == string(relay.DirectThenVia):
+			q.After = afterTries
+		}
+		if in.Way == "off" {
+			q.Way = relay.Off
+		}
+		if q.Domain == "" {
+			q.Domain = "default"
+		}
+		_, err := ask[admin.Empty](d, r, "route.set", q)
+		if err == nil {
+			d.set.Done(w, r, "/sending", page.Say("dash.saved"))
+			return
+		}
+		form = form.Fail("", why(err))
+	}
+	d.showSending(w, r, &form)
+}
+
+func (d *Dash) removeRoute(w http.ResponseWriter, r *http.Request) {
+	d.act(w, r, "/sending", page.Say("dash.saved"), "route.remove", admin.Domain{Domain: r.PostFormValue("domain")})
+}
+
+type smarthostView struct {
+	Presets []presetGroup
+	Form    page.Form
+	Note    string
+	Free    string
+	Help    string
+	Hint    string
+	Known   bool // a preset was chosen
+}
+
+type presetGroup struct {
+	Name string // key
+	List []presetLink
+}
+
+type presetLink struct{ Name, Href string }
+
+// newSmarthost is the form for a server that takes our mail.
+type newSmarthost struct {
+	Preset   string `form:"preset,max=64"`
+	Name     string `form:"name,required,max=64"`
+	Host     string `form:"host,required,max=253"`
+	Port     int    `form:"port,required,min=1,max=65535"`
+	TLS      string `form:"tls,required,one=implicit|starttls"`
+	User     string `form:"user,max=254"`
+	Password string `form:"password,secret,max=500"`
+	Sender   string `form:"sender,max=254"`
+	Default  bool   `form:"default"`
+}
+
+func (d *Dash) smarthost(w http.ResponseWriter, r *http.Request) {
+	in := newSmarthost{Preset: r.FormValue("preset"), Port: 465, TLS: relay.TLSImplicit, Default: true}
+	if p, ok := preset.Find(in.Preset); ok {
+		in.Name, in.Host, in.Port, in.TLS, in.User = p.ID, p.Host, int(p.Port), tlsOf(p.TLS), p.User
+	}
+	d.showSmarthost(w, r, in.Preset, page.Fill(in))
+}
+
+func tlsOf(t preset.TLS) string {
+	if t == preset.StartTLS {
+		return relay.TLSStart
+	}
+	return relay.TLSImplicit
+}
+
+func (d *Dash) showSmarthost(w http.ResponseWriter, r *http.Request, id string, form page.Form) {
+	v := smarthostView{Form: form}
+	lang := d.lang(r)
+	for _, p := range preset.All() {
+		name := "dash.preset." + string(p.Group)
+		if n := len(v.Presets); n == 0 || v.Presets[n-1].Name != name {
+			v.Presets = append(v.Presets, presetGroup{Name: name})
+		}
+		last := &v.Presets[len(v.Presets)-1]
+		last.List = append(last.List, presetLink{p.Name.In(lang), with("/sending/smarthost", "preset", p.ID)})
+	}
+	if p, ok := preset.Find(id); ok {
+		v.Known, v.Note, v.Free, v.Help, v.Hint = true, p.Note.In(lang), p.Free.In(lang), p.Help, p.HostHint
+	}
+	d.show(w, r, "dash.smarthost", v, form)
+}
+
+// saveSmarthost tries a smarthost and keeps what works.
+func (d *Dash) saveSmarthost(w http.ResponseWriter, r *http.Request) {
+	var in newSmarthost
+	form := page.Read(r, &in)
+	if form.OK() {
+		q := admin.SaveSmarthost{
+			Smarthost: outbound.Smarthost{Name: in.Name, Preset: in.Preset, Host: in.Host, Port: in.Port, TLS: in.TLS, User: in.User},
+			Password:  in.Password, Sender: mail.Path(in.Sender), Default: in.Default,
+		}
+		_, err := ask[relay.Report](d, r, "smarthost.save", q)
+		if err == nil {
+			d.set.Done(w, r, "/sending", page.Say("dash.smarthost.saved", "name", in.Name))
+			return
+		}
+		form = form.Fail("", why(err))
+	}
+	d.showSmarthost(w, r, in.Preset, form)
+}
+
+func (d *Dash) trySmarthost(w http.ResponseWriter, r *http.Request) {
+	name := r.PostFormValue("name")
+	d.act(w, r, "/sending", page.Say("dash.smarthost.works", "name", name), "smarthost.test", admin.TrySmarthost{Name: name, Sender: mail.Path(r.PostFormValue("sender"))})
+}
+
+func (d *Dash) askRemoveSmarthost(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	d.confirm(w, r, confirm{
+		What: page.Say("dash.smarthost.remove.what", "name", name), Why: page.Say("dash.smarthost.remove.why"),
+		Action: "/sending/smarthost/remove", Fields: []field{{"name", name}}, Do: page.Say("dash.smarthost.remove.do"), Back: "/sending",
+	})
+}
+
+func (d *Dash) removeSmarthost(w http.ResponseWriter, r *http.Request) {
+	d.act(w, r, "/sending", page.Say("dash.smarthost.removed"), "smarthost.remove", admin.Name{Name: r.PostFormValue("name")})
+}
