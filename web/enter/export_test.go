@@ -1,0 +1,3 @@
+package enter
+
+var Own = own
