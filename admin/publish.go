@@ -7,10 +7,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"homemail/address"
+	"homemail/check"
 	"homemail/dnsplan"
 	"homemail/dnsplan/publish"
+	"homemail/mail"
 	"homemail/store"
 	"homemail/zones"
 )
@@ -158,6 +161,11 @@ func (h *House) planMX(ctx context.Context, q PlanPush) (out Push, err error) {
 	if len(wrong) > 0 && !q.Force {
 		return out, fmt.Errorf("%w: mail would come here before the house is ready for it. These records are not right yet: %s; see: homemail dns %s", store.ErrInvalid, strings.Join(wrong, ", "), plan.Domain)
 	}
+	if !q.Force {
+		if err := h.mayTakeMail(plan.Domain); err != nil {
+			return out, err
+		}
+	}
 	z, err := h.Publishing.Zones.For(plan.Domain)
 	if err != nil {
 		return out, err
@@ -181,6 +189,35 @@ func notReady(results []dnsplan.Result) (list []string) {
 		}
 	}
 	return list
+}
+
+// lately is how old a check may be that keeps mail from coming here: two times
+// of its renewal at rest.
+const lately = 2 * time.Hour
+
+// mayTakeMail tells why a domain's mail would not arrive though all records are
+// right: it was seen not to come in, or there is nobody to get it.
+func (h *House) mayTakeMail(domain string) error {
+	if h.Checker != nil {
+		for _, r := range h.Checker.Results() {
+			if r.Name == "in25" && r.State == check.Bad && time.Since(r.Tested).Abs() < lately {
+				return fmt.Errorf("%w: mail would not reach this house: %s See: homemail check in25; -force switches anyway", store.ErrInvalid, r.Means.EN)
+			}
+		}
+	}
+	here := func(p mail.Path) bool { return p.Domain() == domain }
+	people, err := h.Store.Accounts()
+	if err != nil {
+		return err
+	}
+	aliases, err := h.Store.Aliases()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(people, func(p store.Profile) bool { return here(p.Address) }) && !slices.ContainsFunc(aliases, func(a store.Alias) bool { return here(a.Address) }) {
+		return fmt.Errorf("%w: nobody has an address at %s yet, so that its mail would be refused; next: homemail account add NAME@%s; -force switches anyway", store.ErrInvalid, domain, dnsplan.Display(domain))
+	}
+	return nil
 }
 
 func (h *House) switchMX(ctx context.Context, q ApplyPush) ([]Pushed, error) {
@@ -246,12 +283,9 @@ func (h *House) showMX(ctx context.Context, q Domain) (out MX, err error) {
 	case !errors.Is(err, publish.ErrNoFormer):
 		return out, err
 	}
-	h.DNS.Flush(out.Domain)
-	a, err := h.DNS.Records(ctx, out.Domain, "MX")
-	if err != nil {
+	if out.Now, err = dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS}).MX(ctx, out.Domain); err != nil {
 		out.Error = err.Error()
 	}
-	out.Now = a.List
 	return out, nil
 }
 

@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"homemail/address"
+	"homemail/check"
 	"homemail/dnsplan"
 	"homemail/dnsplan/publish"
+	"homemail/mail"
 	"homemail/resolver"
+	"homemail/store"
 )
 
 // fixedDNS has addresses of every name, and nothing else.
@@ -91,5 +94,57 @@ func TestNoPublishing(t *testing.T) {
 		if _, err := new(House).Do(t.Context(), name, json.RawMessage(`{}`)); err == nil || !strings.Contains(err.Error(), "changes no DNS") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// seen is a checker's memory of port 25.
+type seen struct {
+	code string
+	age  time.Duration
+}
+
+func (s seen) State(string) ([]byte, error) {
+	return json.Marshal([]check.Result{{Name: "in25", Code: s.code, Tested: time.Now().Add(-s.age)}})
+}
+
+func (seen) PutState(string, []byte) error { return nil }
+
+// TestMayTakeMail: mail is not let come where it would not arrive.
+func TestMayTakeMail(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, d := range []string{"example.org", "alias.example", "empty.example"} {
+		if err := s.AddDomain(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.AddAccount(store.Profile{Address: "anna@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetAlias(store.Alias{Address: "@alias.example", To: []mail.Path{"anna@example.org"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		domain string
+		in25   seen
+		want   string
+	}{
+		{"example.org", seen{"open", 0}, ""},
+		{"example.org", seen{"silent", 0}, ""}, // nobody knows
+		{"example.org", seen{"closed", time.Minute}, "would not reach this house"},
+		{"example.org", seen{"closed", 3 * time.Hour}, ""}, // may have been opened since
+		{"alias.example", seen{"open", 0}, ""},
+		{"empty.example", seen{"open", 0}, "nobody has an address at empty.example"},
+	} {
+		h := &House{Store: s, Checker: check.New(check.Options{Memory: tt.in25})}
+		if err := h.mayTakeMail(tt.domain); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+	if err := (&House{Store: s}).mayTakeMail("example.org"); err != nil {
+		t.Error("without checks: ", err)
 	}
 }

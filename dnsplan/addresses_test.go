@@ -62,3 +62,17 @@ func TestShows(t *testing.T) {
 		t.Errorf("no such domain: %v, %v", got, err)
 	}
 }
+
+// TestMX: what a domain's own servers say counts, not what others remember.
+func TestMX(t *testing.T) {
+	w := newWorld("example.org. 300 IN MX 10 old.example.\n")
+	w.servers[ns1].how = "silent"
+	w.servers[ns2].zone = "example.org. 300 IN MX 10 mail.example.org.\n"
+	if got, err := NewComparer(Options{DNS: w}).MX(t.Context(), "Example.org."); err != nil || fmt.Sprint(got) != "[10 mail.example.org]" {
+		t.Errorf("%v, %v", got, err)
+	}
+	w.servers[ns2].zone = ""
+	if got, err := NewComparer(Options{DNS: w}).MX(t.Context(), "example.org"); err != nil || len(got) > 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -28,7 +28,7 @@ func (c *Comparer) Existing(ctx context.Context, domain string) (Existing, error
 		{"_dmarc." + domain, &ex.DMARC, func(t string) bool { return isTagged(t, "DMARC1") }},
 		{"_smtp._tls." + domain, &ex.TLSRPT, func(t string) bool { return isTagged(t, "TLSRPTv1") }},
 	} {
-		list, err := r.texts(ctx, want.name)
+		list, err := r.there(ctx, want.name, "TXT")
 		if err != nil {
 			return Existing{}, err
 		}
@@ -40,18 +40,30 @@ func (c *Comparer) Existing(ctx context.Context, domain string) (Existing, error
 	return ex, nil
 }
 
-// texts are those at a name, by the first of the zone's servers that answers.
-func (r *run) texts(ctx context.Context, name string) ([]string, error) {
+// MX is where a domain's mail goes now: by the zone's own servers, which remember
+// nothing of before.
+func (c *Comparer) MX(ctx context.Context, domain string) ([]string, error) {
+	domain, err := toASCII(domain)
+	if err != nil {
+		return nil, err
+	}
+	c.o.DNS.Flush(domain)
+	return c.newRun().there(ctx, domain, "MX")
+}
+
+// there are the records at a name, by the first of the zone's servers that
+// answers.
+func (r *run) there(ctx context.Context, name, rtype string) ([]string, error) {
 	z := r.zone(ctx, name)
 	if errors.Is(z.err, errNoZone) {
 		return nil, nil
 	}
 	for _, sv := range z.servers {
-		if a, err := r.ask(ctx, sv, name, "TXT"); err == nil || notFound(err) && a.Name == name {
+		if a, err := r.ask(ctx, sv, name, rtype); err == nil || notFound(err) && a.Name == name {
 			return a.List, nil
 		}
 	}
-	a, err := r.c.o.DNS.Records(ctx, name, "TXT")
+	a, err := r.c.o.DNS.Records(ctx, name, rtype)
 	if notFound(err) {
 		err = nil
 	}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool
 		if n == 0 {
 			if in.global.json {
 				return in.print(plan)
+			}
+			if slices.ContainsFunc(plan.Changes, func(c publish.Changes) bool { return len(c.ByHand) > 0 }) {
+				return errors.New("homemail has nothing to change; what is told above can only be done by hand")
 			}
 			fmt.Fprintln(in.stdout, p.nothing)
 			return nil
