@@ -102,18 +102,32 @@ func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void
 	})
 }
 
-// TestPasskey makes a passkey and signs in with it.
-func TestPasskey(t *testing.T) {
-	b := pages.Start(t)
-	h := newHouse(t)
-	tab := b.Open(pages.As{Lang: "en", Theme: "light", Width: 1200})
-	defer tab.Close()
-	tab.Do(
+// authenticator is a phone that makes passkeys, and whose owner is at hand.
+func authenticator(verified bool) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(
 		call(webauthn.Enable, webauthn.EnableParams{}),
 		call(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
 			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: verified, AutomaticPresenceSimulation: true,
 		}}),
+	)
+}
+
+// TestPasskey makes a passkey and signs in with it, alone, as a second factor,
+// and to say again who one is.
+func TestPasskey(t *testing.T) {
+	b := pages.Start(t)
+	for _, as := range []pages.As{{Lang: "en", Theme: "light", Width: 1200}, {Lang: "ja", Theme: "dark", Width: 320}} {
+		passkey(t, b, as)
+	}
+}
+
+func passkey(t *testing.T, b *pages.Browser, as pages.As) {
+	h := newHouse(t)
+	tab := b.Open(as)
+	defer tab.Close()
+	tab.Do(
+		authenticator(true),
 		chromedp.Navigate(h.secure+enter.NewPasskeyPath+"?to=/home"),
 		chromedp.WaitVisible("#f-address"),
 		chromedp.SendKeys("#f-address", "anna@example.test"),
@@ -123,24 +137,50 @@ func TestPasskey(t *testing.T) {
 		chromedp.Click("[data-passkey=create]"),
 		chromedp.WaitVisible("pre"),
 	)
-	tab.Look()
+	look(t, "recovery", as, tab)
 	f, err := h.m.Factors(h.anna)
 	must(t, err)
 	if len(f.Passkeys) != 1 || f.Passkeys[0].Name != "My laptop" || f.Recovery != 10 {
 		t.Errorf("%+v", f)
 	}
+	// The same device again: the page says that it has one, and sends nothing.
 	tab.Do(
-		chromedp.Click("a.button"),
-		chromedp.WaitReady("body"),
-		chromedp.Navigate(h.secure+"/enter/again"),
-		chromedp.Click(".account button"),
-		chromedp.WaitVisible("[data-passkey=get]"),
+		chromedp.Navigate(h.secure+enter.NewPasskeyPath),
+		chromedp.Click("[data-passkey=create]"),
+		chromedp.WaitVisible("[data-wrong=InvalidStateError]"),
 	)
-	tab.Look()
-	tab.Do(chromedp.Click("[data-passkey=get]"), chromedp.WaitNotPresent("[data-passkey=get]"))
-	if got := text(tab); got != "anna@example.test by passkey" {
-		t.Errorf("signed in: %q", got)
+	look(t, "known", as, tab)
+	for _, way := range []struct{ from, to string }{{"/enter/again?to=/home", "/home"}, {"/enter", "/home"}} {
+		tab.Do(chromedp.Navigate(h.secure+way.from), chromedp.Click("[data-passkey=get]"))
+		arrive(t, tab, way.to)
+		if got := text(tab); got != "anna@example.test by passkey" {
+			t.Errorf("%s: %q", way.from, got)
+		}
+		tab.Do(chromedp.Navigate(h.secure+"/enter/again"), chromedp.Click(".account button"))
+		arrive(t, tab, "/enter")
 	}
+	tab.Do(chromedp.SendKeys("#f-address", "anna@example.test"), chromedp.SendKeys("#f-password", password+"\r"))
+	arrive(t, tab, "/enter/code")
+	look(t, "owed", as, tab)
+	tab.Do(chromedp.Click("[data-passkey=get]"))
+	arrive(t, tab, "/home")
+}
+
+// TestPasskeyRefused: a finger that is not the owner's signs nobody in, and the
+// page says what to do.
+func TestPasskeyRefused(t *testing.T) {
+	b := pages.Start(t)
+	h := newHouse(t)
+	as := pages.As{Lang: "en", Theme: "light", Width: 320}
+	tab := b.Open(as)
+	defer tab.Close()
+	tab.Do(
+		authenticator(false),
+		chromedp.Navigate(h.secure+"/enter"),
+		chromedp.Click("[data-passkey=get]"),
+		chromedp.WaitVisible("[data-wrong=NotAllowedError]"),
+	)
+	look(t, "stopped", as, tab)
 }
 
 func text(tab *pages.Tab) string { return pages.Get(tab, chromedp.TextContent("body")) }
@@ -193,7 +233,7 @@ func TestKeyboardWithoutJavaScript(t *testing.T) {
 		if lang == "ja" {
 			later = 1 // each code is good once
 		}
-		tab.Do(chromedp.WaitReady("#f-code:focus"), chromedp.KeyEvent(code(later) + "\r"))
+		tab.Do(chromedp.WaitReady("#f-code:focus"), chromedp.KeyEvent(code(later)+"\r"))
 		arrive(t, tab, "/home")
 		if got := text(tab); got != "anna@example.test by totp" {
 			t.Errorf("%s: %q", lang, got)
@@ -202,20 +242,23 @@ func TestKeyboardWithoutJavaScript(t *testing.T) {
 	}
 }
 
+// look looks at a page; its pictures are known by a name, not by its path.
+func look(t *testing.T, name string, as pages.As, tab *pages.Tab) {
+	t.Helper()
+	f := tab.Look()
+	if f.Shot == "" {
+		return
+	}
+	_, rest, _ := strings.Cut(filepath.Base(f.Shot), "-"+as.Lang+"-")
+	must(t, os.Rename(f.Shot, filepath.Join(filepath.Dir(f.Shot), "enter."+name+"-"+as.Lang+"-"+rest)))
+}
+
 // TestLook looks at each page as everybody.
 func TestLook(t *testing.T) {
 	b := pages.Start(t)
 	for _, as := range pages.Everybody() {
-		h, lang := newHouse(t), as.Lang
-		look := func(name string, tab *pages.Tab) {
-			f := tab.Look()
-			if f.Shot == "" {
-				return
-			}
-			base := filepath.Base(f.Shot)
-			_, as, _ := strings.Cut(base, "-"+as.Lang+"-")
-			must(t, os.Rename(f.Shot, filepath.Join(filepath.Dir(f.Shot), "enter."+name+"-"+lang+"-"+as)))
-		}
+		h := newHouse(t)
+		look := func(name string, tab *pages.Tab) { look(t, name, as, tab) }
 		tab := b.Open(as)
 		tab.Do(chromedp.Navigate(h.plain + "/enter"))
 		look("plain", tab)

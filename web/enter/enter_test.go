@@ -54,6 +54,14 @@ type house struct {
 	device  string // Anna's phone's password
 	trusted bool   // the clock
 	rp      session.RelyingParty
+	set     *page.Set
+}
+
+// refused is what a request gets that the Manager turns away.
+func (h *house) refused(why session.Refusal, r *http.Request) (status int, to string) {
+	w := httptest.NewRecorder()
+	enter.Refuse(h.set)(w, r, why)
+	return w.Code, w.Header().Get("Location") + w.Header().Get("HX-Redirect")
 }
 
 func newHouse(t testing.TB) *house {
@@ -76,6 +84,7 @@ func newHouse(t testing.TB) *house {
 	set, err := page.New(page.Options{Sources: []fs.FS{enter.Source()}, Hosts: func() []string { return []string{"house.test"} },
 		Key: []byte("0123456789abcdef0123456789abcdef"), Session: enter.TokenOf, Lang: enter.LangOf, Log: quiet})
 	must(t, err)
+	h.set = set
 	h.m = session.New(s, session.Options{
 		Log: quiet, SignIn: signin.New(s, signin.Options{Log: quiet, FailDelay: -1}),
 		Trusted: func() bool { return h.trusted }, Refuse: enter.Refuse(set),
