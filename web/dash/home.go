@@ -56,7 +56,7 @@ func (d *Dash) home(w http.ResponseWriter, r *http.Request) {
 	}
 	v := homeView{Overview: o, Worst: page.Good}
 	for _, l := range o.Lights {
-		shown := lightOf(l)
+		shown := d.lightOf(r, l)
 		v.Lights = append(v.Lights, shown)
 		if shown.State == page.Bad || shown.State == page.Unknown && v.Worst == page.Good {
 			v.Worst = shown.State
@@ -72,13 +72,13 @@ func (d *Dash) home(w http.ResponseWriter, r *http.Request) {
 
 // lightOf gives a light its words. Whatever is not good leads to where it can be
 // looked at.
-func lightOf(l admin.Light) light {
+func (d *Dash) lightOf(r *http.Request, l admin.Light) light {
 	out := light{State: page.State(l.State), Name: "dash.light." + l.Name}
 	says := "dash.light." + l.Name + "." + l.Code
 	if says == "dash.light.receiving.good" && l.At.IsZero() || says == "dash.light.receiving.bridge" && l.At.IsZero() {
 		says += ".first" // nothing has come yet
 	}
-	out.Says = page.Say(says, "n", l.Count, "who", l.Who, "when", l.At)
+	out.Says = page.Say(says, "n", l.Count, "who", l.Who, "when", d.set.Words().Ago(d.set.Lang(r), l.At))
 	switch l.Name + "." + l.Code {
 	case "receiving.no-domain":
 		out.Href = "/dns"

@@ -129,8 +129,8 @@ func (d *Dash) checks(r *http.Request, line admin.Line, j *job) checksView {
 				c.State = page.Off // it does not matter for how the house is connected
 			}
 			for _, on := range res.DependsOn {
-				if byName[on].State != check.Good && res.State == check.CouldNotTest {
-					c.Waits = append(c.Waits, byName[on].Title.In(lang))
+				if on, ok := byName[on]; ok && on.State != check.Good && res.State == check.CouldNotTest {
+					c.Waits = append(c.Waits, on.Title.In(lang))
 				}
 			}
 			if worse(c.State, out.Worst) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,10 +47,26 @@ func (h *House) Do(_ context.Context, operation string, request json.RawMessage)
 	if err := h.Errors[operation]; err != nil {
 		return nil, err
 	}
+	if found, ok := h.Answers[operation].(admin.Events); ok {
+		return ofKinds(found, request)
+	}
 	if answer, ok := h.Answers[operation]; ok {
 		return answer, nil
 	}
 	return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, operation)
+}
+
+// ofKinds leaves events of other kinds out.
+func ofKinds(found admin.Events, request json.RawMessage) (any, error) {
+	var q admin.FindEvents
+	if err := json.Unmarshal(request, &q); err != nil {
+		return nil, err
+	}
+	found.Events = slices.DeleteFunc(slices.Clone(found.Events), func(e admin.Event) bool { return !slices.Contains(q.Kinds, e.Kind) })
+	for i := range found.Events {
+		found.Events[i].Words = found.Events[i].Event.Words(q.Language)
+	}
+	return found, nil
 }
 
 // Overview answers with Home.
