@@ -20,7 +20,7 @@ import (
 
 // The limits of what a person may set.
 const (
-	textMost    = 10_000 // octets: a note, not a newsletter
+	textMost    = 20_000 // octets, 5,000 characters of any script: a note, not a newsletter
 	subjectMost = 200    // characters
 	daysUsual   = 7      // RFC 5230 §4.1
 	daysMost    = 30     // the book of who was answered reaches back that far
