@@ -124,7 +124,6 @@ type visitor struct {
 	t      testing.TB
 	base   string
 	client *http.Client
-	from   string // "" for the page itself
 	token  string
 }
 

@@ -39,6 +39,7 @@ type view struct {
 	Wrong     *page.Notice
 	Who       string // is signed in
 	Passkey   bool   // may be used here
+	KeyFirst  bool   // it is the usual way of who is asked
 	App       bool   // a program on a phone makes codes
 	Paper     bool   // there are recovery codes
 	Elsewhere bool   // there is a passkey, which this page cannot ask for
@@ -92,6 +93,7 @@ func (e *entrance) renderCode(w http.ResponseWriter, r *http.Request, form page.
 func (e *entrance) factors(v *view, r *http.Request, passkey, app, paper bool) {
 	v.Passkey, v.App, v.Paper = passkey && e.takesPasskeys(r), app, paper
 	v.Elsewhere = passkey && !v.Passkey
+	v.KeyFirst = v.Passkey && !app
 }
 
 func (e *entrance) code(w http.ResponseWriter, r *http.Request) {
