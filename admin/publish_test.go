@@ -16,6 +16,7 @@ import (
 	"homemail/dnsplan"
 	"homemail/dnsplan/publish"
 	"homemail/mail"
+	"homemail/reports"
 	"homemail/resolver"
 	"homemail/store"
 )
@@ -146,5 +147,26 @@ func TestMayTakeMail(t *testing.T) {
 	}
 	if err := (&House{Store: s}).mayTakeMail("example.org"); err != nil {
 		t.Error("without checks: ", err)
+	}
+}
+
+// TestRestoreNotes: who lets mail go elsewhere is told of a policy that keeps it.
+func TestRestoreNotes(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.AddDomain("example.org"); err != nil {
+		t.Fatal(err)
+	}
+	h := &House{Store: s, Reports: reports.NewBook(s, reports.Options{})}
+	for sts, want := range map[string]int{"enforce": 1, "testing": 0, "none": 0} {
+		if _, err := h.Reports.SetPolicy("example.org", "", sts); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.restoreNotes("example.org"); len(got) != want {
+			t.Errorf("%s: %q", sts, got)
+		}
 	}
 }

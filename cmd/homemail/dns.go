@@ -43,12 +43,12 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 			}
 			wrong := notRight(p)
 			switch {
-			case *zone:
-				fmt.Fprint(in.stdout, p.Zone)
-			case in.global.json:
+			case in.global.json: // also has the lines of -zone
 				if err := in.print(p); err != nil {
 					return err
 				}
+			case *zone:
+				fmt.Fprint(in.stdout, p.Zone)
 			default:
 				in.tellDNS(p, *lang)
 			}

@@ -158,6 +158,10 @@ func TestPush(t *testing.T) {
 		return out
 	}
 	has(t, fails("", "dns", "push", "example.org", "-ip=203.0.113.5"), "no DNS provider is set")
+	var plan admin.DNSPlan
+	if out := must(t, "dns", "example.org", "-zone", "-json", "-ip=203.0.113.5", dir); json.NewDecoder(strings.NewReader(out)).Decode(&plan) != nil || !strings.Contains(plan.Zone, "203.0.113.5") {
+		t.Errorf("-json of a zone file:\n%s", out)
+	}
 	has(t, fails("token=wrong", "dns", "provider", "set", "example.org", "gandi"), "nothing was kept", "does not accept the credentials", "no such token")
 	has(t, fails("t0ken", "dns", "provider", "set", "example.org", "gandi"), "line 1 of the credentials is not name=value")
 	has(t, fails("", "dns", "provider", "set", "example.org", "gnadi"), "known are", "gandi")
