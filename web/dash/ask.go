@@ -118,6 +118,14 @@ func (d *Dash) show(w http.ResponseWriter, r *http.Request, name string, view an
 	d.set.Render(w, r, name, view, status)
 }
 
+// query reads the form of a search, which comes in the address of the page.
+func query(r *http.Request, into any) page.Form {
+	q := r.WithContext(r.Context())
+	q.PostForm = r.URL.Query()
+	q.Form = q.PostForm
+	return page.Read(q, into)
+}
+
 // A confirm is a question before what cannot be undone.
 type confirm struct {
 	What, Why page.Message

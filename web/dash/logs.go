@@ -50,7 +50,7 @@ func (d *Dash) logs(w http.ResponseWriter, r *http.Request) {
 	in := filter{Level: "info"}
 	form := page.Fill(in)
 	if r.URL.RawQuery != "" {
-		form = page.Read(r, &in)
+		form = query(r, &in)
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.Level)); err != nil {

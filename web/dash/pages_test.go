@@ -267,6 +267,26 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// A search is for what was typed, and shows it again.
+func TestSearch(t *testing.T) {
+	h := dashtest.Family("")
+	s := serve(t, h, "")
+	_, body := s.get("/where?address=shop.example&subject=parcel&direction=out&since=day")
+	asked := h.Asked("events.where")
+	if len(asked) != 1 || !strings.Contains(asked[0], `"address":"shop.example"`) || !strings.Contains(asked[0], `"subject":"parcel"`) || !strings.Contains(asked[0], `"direction":"out"`) || !strings.Contains(asked[0], `"since":"2`) {
+		t.Errorf("asked %q", asked)
+	}
+	if !strings.Contains(body, `value="shop.example"`) || !strings.Contains(body, `<option value="day" selected>`) {
+		t.Error("what was searched for is not shown")
+	}
+	if _, body := s.get("/where?direction=odd"); !strings.Contains(body, "Please choose one") {
+		t.Error("an odd direction is taken")
+	}
+	if _, body := s.get("/logs?level=warn&text=slow"); !strings.Contains(body, "the disk is slow") || strings.Contains(body, "mail taken") {
+		t.Error("the log is not filtered")
+	}
+}
+
 // What does not work is said at the form, with what was typed still in it.
 func TestFailuresAreTold(t *testing.T) {
 	h := dashtest.Family("")

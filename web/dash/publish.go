@@ -29,6 +29,7 @@ func kinds() map[string]kindOf {
 
 type planView struct {
 	Domain, Shown, Kind string
+	Self                string // the address of this page
 	Running             bool
 	Applying            bool
 	Wrong               page.Message
@@ -111,7 +112,7 @@ func (d *Dash) plan(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	v := planView{Domain: domain, Shown: dnsplan.Display(domain), Kind: kind}
+	v := planView{Domain: domain, Shown: dnsplan.Display(domain), Kind: kind, Self: planPath(domain, kind)}
 	if j := d.jobs.last("apply " + kind + " " + domain); j != nil {
 		done, err, ok := of[[]admin.Pushed](j)
 		v.Applying = !ok

@@ -17,6 +17,7 @@ type settingsView struct {
 // A section is what belongs together, as in the file.
 type section struct {
 	Name string // key
+	Open bool   // some of it is not the default
 	List []setting
 }
 
@@ -64,6 +65,7 @@ func (d *Dash) settings(w http.ResponseWriter, r *http.Request) {
 		}
 		last := &v.Sections[len(v.Sections)-1]
 		last.List = append(last.List, s)
+		last.Open = last.Open || s.From != "default" || len(v.Sections) == 1
 	}
 	if o, err := d.o.House.Overview(r.Context()); err == nil {
 		v.Version = o.Version

@@ -53,7 +53,7 @@ func (d *Dash) where(w http.ResponseWriter, r *http.Request) {
 	v := whereView{Form: form}
 	q := admin.FindEvents{Limit: waysShown, Language: d.lang(r)}
 	if r.URL.RawQuery != "" {
-		form = page.Read(r, &in)
+		form = query(r, &in)
 		v.Form, v.Asked = form, true
 		q.Before, _ = strconv.ParseUint(r.FormValue("before"), 10, 64)
 	}

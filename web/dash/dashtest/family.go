@@ -43,7 +43,7 @@ func Family(own string) *House {
 	filed := event(events.Event{Seq: 10, At: ago(4 * time.Minute), Kind: events.Filed, ID: "01J8Z3" + own, From: p("hanako@example.net"), To: []mail.Path{"taro@example.jp"}, Subject: "週末の予定について" + own, Mailbox: "INBOX" + own})
 	wrote := event(events.Event{Seq: 7, At: ago(2 * time.Hour), Kind: events.Submitted, ID: "01J8Z1", From: "taro@example.jp", To: []mail.Path{p("orders@shop.example")}, Subject: "Re: Your parcel" + own, Device: "太郎のiPhone" + own})
 	late := event(events.Event{Seq: 8, At: ago(time.Hour), Kind: events.Deferred, ID: "01J8Z1", From: "taro@example.jp", To: []mail.Path{p("orders@shop.example")}, Reply: mail.Reply{Code: 451, Text: "4.7.1 Please try again later" + own}, Next: now.Add(9 * time.Minute), Remote: "mx.shop.example" + own})
-	in := event(events.Event{Seq: 6, At: ago(3 * time.Hour), Kind: events.SignedIn, Who: "taro@example.jp" + own, Remote: "192.168.1.40" + own, Door: "web"})
+	in := event(events.Event{Seq: 6, At: ago(3 * time.Hour), Kind: events.SignedIn, Who: "taro@example.jp" + own, Remote: "192.168.1.40" + own, Door: "web", Device: "Safari, iPhone" + own})
 	wrong := event(events.Event{Seq: 5, At: ago(5 * time.Hour), Kind: events.SignInFailed, Who: "admin" + own, Remote: "203.0.113.66" + own, Door: "imap", Reason: events.WrongPassword})
 	changed := event(events.Event{Seq: 4, At: ago(26 * time.Hour), Kind: events.Changed, What: "device.add", Who: "taro@example.jp" + own, Remote: "192.168.1.40", Door: "web", Detail: "hanako@example.jp, Pixel" + own})
 	h := &House{Home: admin.Overview{
