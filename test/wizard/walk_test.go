@@ -1,0 +1,192 @@
+package wizard
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"homemail/check"
+	"homemail/firstboot"
+)
+
+// A visitor is a browser without JavaScript, for tests that look at bytes.
+type visitor struct {
+	*World
+	http.Client
+	inputs int
+	lang   string
+	page   string // the last
+	path   string
+	status int
+}
+
+func (w *World) visitor(lang string) *visitor {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &visitor{World: w, Client: http.Client{Jar: jar}, lang: lang}
+}
+
+func (v *visitor) send(r *http.Request) *visitor {
+	v.t.Helper()
+	r.Header.Set("Accept-Language", v.lang)
+	res, err := v.Client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var b strings.Builder
+	if _, err := copyAll(&b, res.Body); err != nil {
+		v.t.Fatal(err)
+	}
+	v.page, v.path, v.status = b.String(), res.Request.URL.RequestURI(), res.StatusCode
+	return v
+}
+
+func (v *visitor) get(path string) *visitor {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.URL+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return v.send(r)
+}
+
+var (
+	tokenIn  = regexp.MustCompile(`name="csrf" value="([^"]*)"`)
+	digestIn = regexp.MustCompile(`name="confirm" value="([^"]*)"`)
+)
+
+// post sends a form with the token that the last page had.
+func (v *visitor) post(path string, fields ...string) *visitor {
+	v.t.Helper()
+	form := url.Values{}
+	if m := tokenIn.FindStringSubmatch(v.page); m != nil {
+		form.Set("csrf", m[1])
+	}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return v.raw(path, form.Encode())
+}
+
+func (v *visitor) raw(path, body string) *visitor {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.URL+path, strings.NewReader(body))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return v.send(r)
+}
+
+func (v *visitor) want(status int, path string) *visitor {
+	v.t.Helper()
+	if v.status != status || path != "" && v.path != path {
+		v.t.Fatalf("at %s with %d, want %s with %d\n%s", v.path, v.status, path, status, words(v.page))
+	}
+	return v
+}
+
+var tags = regexp.MustCompile(`(?s)<(head|svg|nav).*?</(head|svg|nav)>|<[^>]*>|\n\s*\n`)
+
+func words(html string) string { return strings.TrimSpace(tags.ReplaceAllString(html, "\n")) }
+
+func (v *visitor) has(text string) *visitor {
+	v.t.Helper()
+	if !strings.Contains(v.page, text) {
+		v.t.Fatalf("%s does not say %q:\n%s", v.path, text, words(v.page))
+	}
+	return v
+}
+
+// until loads a page until it says something.
+func (v *visitor) until(path, text string) *visitor {
+	v.t.Helper()
+	for range 100 {
+		if v.get(path); strings.Contains(v.page, text) {
+			return v
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	v.t.Fatalf("%s never says %q:\n%s", path, text, words(v.page))
+	return v
+}
+
+// claimed is a visitor who has begun.
+func (w *World) claimed(lang string) *visitor {
+	v := w.visitor(lang)
+	v.get("/").want(200, "/first")
+	return v.post("/first/claim", "code", Code).want(200, "/first/start")
+}
+
+const password = "velvet anchor quiet lantern"
+
+// toAddress answers all that is before the address.
+func (v *visitor) toAddress() *visitor {
+	v.t.Helper()
+	v.post("/first/start", "kind", "new").want(200, "/first/you")
+	return v.post("/first/you", "name", "山田太郎", "password", password, "again", password).want(200, "/first/address")
+}
+
+// toLine makes the owner of a domain.
+func (v *visitor) toLine() *visitor {
+	v.t.Helper()
+	v.toAddress().post("/first/address", "choose", "kind", "kind", "own").want(200, "/first/address")
+	return v.post("/first/address", "kind", "own", "domain", "example.jp", "local", "taro").want(200, "/first/line")
+}
+
+// toDNS connects through a smarthost.
+func (v *visitor) toDNS() *visitor {
+	v.t.Helper()
+	v.toLine().until("/first/line", "button").until("/first/line", `value="auto"`)
+	v.post("/first/line", "mode", "auto", "ticks", "unproven").want(200, "/first/connection")
+	v.post("/first/connection", "choose", "preset", "preset", "brevo").want(200, "/first/connection")
+	return v.post("/first/connection", "user", "taro", "password", "smarthost secret").want(200, "/first/dns")
+}
+
+// TestWalk goes from the code to the last page without JavaScript.
+func TestWalk(t *testing.T) {
+	for _, lang := range []string{"en", "ja"} {
+		t.Run(lang, func(t *testing.T) {
+			w := New(t)
+			v := w.claimed(lang).toDNS()
+			if v.who(&http.Request{Header: http.Header{"Cookie": cookies(v)}}) == nil {
+				t.Error("the new owner is not signed in")
+			}
+			v.post("/first/dns", "choose", "kind", "kind", "self", "ticks", "agree_ca", "agree_ca", "on").want(200, "/first/dns").has("credential.token")
+			v.post("/first/dns", "kind", "self", "provider", "desec", "credential.token", "good").want(200, "/first/dns").has("mail.example.jp")
+			v.post("/first/dns", "confirm", digestIn.FindStringSubmatch(v.page)[1]).want(200, "/first/switch")
+			w.with(func(w *World) {
+				w.cert = true
+				w.line.Results = []check.Result{{Name: "in25", State: check.Good}}
+			})
+			w.Engine().Hurry()
+			v.until("/first/switch", `name="confirm"`).has("old.example.net")
+			v.post("/first/switch", "confirm", digestIn.FindStringSubmatch(v.page)[1]).want(200, "/first/firstmail").has("taro@example.jp")
+			w.with(func(w *World) {
+				w.in = &firstboot.Letter{From: "mari@example.net", Subject: "<b>hello</b>", SPF: "pass", DKIM: "none", TLS: true, At: time.Now()}
+			})
+			v.until("/first/firstmail", "mari@example.net").has("&lt;b&gt;hello&lt;/b&gt;").has("mailto:mari@example.net")
+			w.with(func(w *World) { w.out = &firstboot.Letter{To: "mari@example.net"} })
+			v.until("/first/firstmail", "notice good")
+			v.get("/first/safe").post("/first/safe/codes").want(200, "/first/safe/codes").has("JKMN-PQRS")
+			v.post("/first/safe", "ticks", "kept", "alert", "taro@example.com").want(422, "/first/safe")
+			v.post("/first/safe", "ticks", "kept", "kept", "on", "alert", "taro@example.com").want(200, "/first/people")
+			v.post("/first/people/device", "device", "phone").want(200, "/first/people").has("993")
+			v.post("/first/people/profile", "device", "phone").want(200, "").has("com.apple.mail.managed")
+			v.get("/first/people").post("/first/people/add", "local", "hanako", "name", "鈴木花子").want(200, "/first/people").has("hanako@example.jp")
+			v.post("/first/people/forget").want(200, "/first/people")
+			v.get("/first/done").want(200, "/first/done").has("taro@example.jp")
+			if o := w.Show(); !o.Finished {
+				t.Errorf("%+v", o)
+			}
+			v.get("/").has("home")
+		})
+	}
+}
