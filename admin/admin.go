@@ -186,7 +186,9 @@ func op[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
 // allOperations has everything that can be asked for.
 func allOperations() map[string]operation {
 	all := operations()
-	for _, more := range []map[string]operation{publishOperations(), eventOperations(), sessionOperations(), meOperations()} {
+	for _, more := range []map[string]operation{
+		publishOperations(), eventOperations(), sessionOperations(), setupOperations(), overviewOperations(), tokenOperations(), meOperations(),
+	} {
 		maps.Copy(all, more)
 	}
 	return all

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -15,12 +16,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homemail/admin"
+	"homemail/autoconfig"
 	"homemail/certs"
 	"homemail/firstboot"
 	"homemail/router"
 	"homemail/session"
 	"homemail/web/dash"
 	"homemail/web/enter"
+	"homemail/web/me"
 	"homemail/web/page"
 )
 
@@ -32,6 +35,7 @@ type people struct {
 	set      *page.Set
 	sessions *session.Manager
 	dash     *dash.Dash
+	me       *me.Pages
 	engine   *firstboot.Engine
 	claim    *firstboot.Claim
 	handler  http.Handler
@@ -55,7 +59,7 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	}
 	sealed := sha256.Sum256(append([]byte("pages "), key...))
 	p.set, err = page.New(page.Options{
-		Sources: []fs.FS{dash.Source(), enter.Source()}, Hosts: p.hosts, Key: sealed[:],
+		Sources: []fs.FS{dash.Source(), enter.Source(), me.Source()}, Hosts: p.hosts, Key: sealed[:],
 		Lang: enter.LangOf, Session: enter.TokenOf, Log: h.log,
 	})
 	if err != nil {
@@ -67,9 +71,17 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	})
 	p.dash = dash.New(dash.Options{
 		House: p.house, Set: p.set, Require: p.sessions.Require(session.Owner, 0), Fresh: p.sessions.Require(session.Owner, session.Sudo),
-		Who: who, SignOut: enter.LeavePath, Mine: "/me", Server: h.autoconfig, Router: p.router, Lines: w.lines, Log: h.log,
+		Who: who, SignOut: enter.LeavePath, Mine: me.Path, Server: h.autoconfig, Sign: p.sign, Router: p.router, Lines: w.lines, Log: h.log,
 	})
-	p.handler = p.sessions.Middleware(p.set.Handler(p.proven(p.routes())))
+	p.me = me.New(me.Options{
+		House: p.house.House, Sessions: p.sessions, Set: p.set, SignOut: enter.LeavePath, Owners: "/", Passkey: enter.NewPasskeyPath,
+		Server: h.autoconfig, Sign: p.sign, Log: h.log,
+	})
+	programs, err := h.newAPI()
+	if err != nil {
+		return err
+	}
+	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(p.proven(p.routes()))))
 	h.people = p
 	return nil
 }
@@ -97,8 +109,19 @@ func (p *people) routes() http.Handler {
 	m.Handle(enter.Path, in)
 	m.Handle(enter.Path+"/", in)
 	m.Handle(enter.LeavePath, in)
+	m.Handle(me.Path, p.me.Handler())
+	m.Handle(me.Path+"/", p.me.Handler())
 	m.Handle("/", p.dash.Handler())
 	return m
+}
+
+// sign signs a profile for Apple's devices with the host's certificate.
+func (p *people) sign(profile []byte) ([]byte, error) {
+	c, err := p.h.certs.TLSConfig().GetCertificate(&tls.ClientHelloInfo{ServerName: p.h.config.Host()})
+	if err != nil {
+		return nil, err
+	}
+	return autoconfig.SignApple(profile, c)
 }
 
 // home is where somebody begins.
@@ -106,7 +129,7 @@ func home(s *session.Session) string {
 	if s.Role == session.Owner {
 		return "/"
 	}
-	return "/me"
+	return me.Path
 }
 
 func who(r *http.Request) string {
@@ -158,10 +181,14 @@ func shownAddr(a netip.Addr) string {
 const (
 	openMe    = "me"
 	openAdmin = "admin"
+	openAPI   = "api"
 )
 
 // may reports whether a request gets the pages for people.
 func (p *people) may(r *http.Request) bool {
+	if forProgram(r.URL.Path) { // which looks itself who may ask
+		return true
+	}
 	return near(r, localSubnets) || slices.ContainsFunc(p.h.config.Web.Outside, func(part string) bool {
 		return part == openAdmin || part == openMe && forPerson(r.URL.Path)
 	})
@@ -179,9 +206,12 @@ func near(r *http.Request, subnets func() []netip.Prefix) bool {
 		slices.ContainsFunc(subnets(), func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
+// forProgram reports whether a path is of the JSON API.
+func forProgram(path string) bool { return strings.HasPrefix(path, "/api/") || path == "/metrics" }
+
 // forPerson reports whether a path is of what everybody who lives here has.
 func forPerson(path string) bool {
-	return path == enter.LeavePath || path == "/language" || slices.ContainsFunc([]string{"/me", enter.Path, "/static"}, func(of string) bool {
+	return path == enter.LeavePath || path == "/language" || slices.ContainsFunc([]string{me.Path, enter.Path, "/static"}, func(of string) bool {
 		return path == of || strings.HasPrefix(path, of+"/")
 	})
 }
@@ -193,7 +223,7 @@ func (p *people) proven(next http.Handler) http.Handler {
 		s := session.FromContext(r.Context())
 		if s != nil && s.Role == session.Owner && s.Method == session.ByPassword && !forPerson(r.URL.Path) && !near(r, localSubnets) {
 			p.set.Refuse(w, r, page.Refusal{
-				Status: http.StatusForbidden, What: page.Say("enter.outside.title"), Why: page.Say("enter.outside.why"), Href: "/me", Do: page.Say("enter.outside.do"),
+				Status: http.StatusForbidden, What: page.Say("enter.outside.title"), Why: page.Say("enter.outside.why"), Href: me.Path, Do: page.Say("enter.outside.do"),
 			})
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,13 +106,13 @@ func removeToken(in *invocation, _ *flag.FlagSet) action {
 }
 
 // newAPI makes the JSON API of a house. It is open to the network of the house
-// alone.
+// alone, unless its owner says otherwise.
 func (h *house) newAPI() (*api.API, error) {
 	return api.New(api.Options{
 		House: h.admin(), Tokens: admin.NewTokens(h.store), Metrics: h.metrics().Handler(h.health), Log: h.log,
 		Hosts: func() []string { return append(h.domains(), h.config.Host(), h.localName()) },
 		Allowed: func(a netip.Addr) bool {
-			return near(&http.Request{RemoteAddr: netip.AddrPortFrom(a, 0).String()}, localSubnets)
+			return slices.Contains(h.config.Web.Outside, openAPI) || near(&http.Request{RemoteAddr: netip.AddrPortFrom(a, 0).String()}, localSubnets)
 		},
 	})
 }

@@ -65,16 +65,16 @@ var layers = map[string]string{
 	"events":           "mail store dsn",
 	"reports":          "mail mail/message store dnsplan",
 	"session":          "mail store signin",
-	"admin":            "mail config store certs signin session outbound relay relay/preset queue bridge caps lan check dnsplan dnsplan/publish zones address reports events clock sign",
+	"admin":            "mail config store certs signin session outbound relay relay/preset queue bridge caps lan check dnsplan dnsplan/publish zones address reports events vacation clock sign",
 	"web/page":         "",
-	"vacation":         "mail mail/message store dsn",
-	"web/dash":         "mail store config queue check events dnsplan session admin web/page web/dash/logring autoconfig",
+	"vacation":         "mail mail/message store dsn deliver",
+	"web/dash":         "mail store config certs queue check events dnsplan dnsplan/publish outbound relay relay/preset bridge session admin web/page web/dash/logring autoconfig",
 	"web/dash/logring": "",
 	"web/me":           "mail store events session signin vacation admin web/page autoconfig",
 	"web/enter":        "mail store signin session web/page",
 	"web/api":          "mail store session admin",
 	"firstboot":        "mail store session admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones",
-	"firstboot/wizard": "mail store firstboot admin session check dnsplan web/page autoconfig",
+	"firstboot/wizard": "mail store firstboot admin session check dnsplan dnsplan/publish relay/preset web/page autoconfig",
 }
 
 // A rule names a module or a package of the standard library, and the only
