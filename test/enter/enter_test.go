@@ -131,6 +131,7 @@ func passkey(t *testing.T, b *pages.Browser, as pages.As) {
 		chromedp.Navigate(h.secure+enter.NewPasskeyPath+"?to=/home"),
 		chromedp.WaitVisible("#f-address"),
 		chromedp.SendKeys("#f-address", "anna@example.test"),
+		chromedp.Click("#f-remember"),
 		chromedp.SendKeys("#f-password", password+"\r"),
 		chromedp.WaitVisible("[data-passkey=create]"),
 		chromedp.SendKeys("#f-name", "My laptop"),
@@ -150,11 +151,19 @@ func passkey(t *testing.T, b *pages.Browser, as pages.As) {
 		chromedp.WaitVisible("[data-wrong=InvalidStateError]"),
 	)
 	look(t, "known", as, tab)
-	for _, way := range []struct{ from, to string }{{"/enter/again?to=/home", "/home"}, {"/enter", "/home"}} {
+	for _, way := range []struct {
+		from, to   string
+		remembered bool
+	}{{"/enter/again?to=/home", "/home", true}, {"/enter", "/home", false}} {
 		tab.Do(chromedp.Navigate(h.secure+way.from), chromedp.Click("[data-passkey=get]"))
 		arrive(t, tab, way.to)
 		if got := text(tab); got != "anna@example.test by passkey" {
 			t.Errorf("%s: %q", way.from, got)
+		}
+		list, err := h.m.List(h.anna)
+		must(t, err)
+		if len(list) != 1 || list[0].Remember != way.remembered {
+			t.Errorf("%s: %d sessions, remembered %t", way.from, len(list), list[0].Remember)
 		}
 		tab.Do(chromedp.Navigate(h.secure+"/enter/again"), chromedp.Click(".account button"))
 		arrive(t, tab, "/enter")
@@ -245,6 +254,12 @@ func TestKeyboardWithoutJavaScript(t *testing.T) {
 // look looks at a page; its pictures are known by a name, not by its path.
 func look(t *testing.T, name string, as pages.As, tab *pages.Tab) {
 	t.Helper()
+	for range 100 { // a page that a form led to may still be without its style
+		if pages.Get(tab, chromedp.Evaluate[bool](`document.readyState == "complete"`)) {
+			break
+		}
+		tab.Do(chromedp.Sleep(20 * time.Millisecond))
+	}
 	f := tab.Look()
 	if f.Shot == "" {
 		return
