@@ -91,9 +91,8 @@ func (p *Pages) awayState(v visit, r vacation.Reply) (page.State, page.Message) 
 }
 
 type awayForm struct {
-	On      bool   `form:"on"`
 	Subject string `form:"subject,max=200"`
-	Text    string `form:"text,lines,max=5000"`
+	Text    string `form:"text,required,lines,max=5000"`
 	From    string `form:"from,max=10"`
 	Until   string `form:"until,max=10"`
 	Days    int    `form:"days,required,min=1,max=30"`
@@ -101,6 +100,7 @@ type awayForm struct {
 
 type awayView struct {
 	Form  page.Form
+	On    bool
 	State page.State
 	Does  page.Message
 }
@@ -112,25 +112,42 @@ func (p *Pages) away(v visit) {
 		return
 	}
 	r := mine.Vacation
-	p.showAway(v, r, page.Fill(awayForm{r.On, r.Subject, r.Text, r.From, r.Until, r.Days}))
+	p.showAway(v, page.Fill(awayForm{r.Subject, r.Text, r.From, r.Until, r.Days}))
 }
 
-func (p *Pages) showAway(v visit, r vacation.Reply, form page.Form) {
-	state, does := p.awayState(v, r)
-	p.show(v, "me.away", awayView{form, state, does}, form)
+// showAway shows the form with how it stands, which is not what the form says.
+func (p *Pages) showAway(v visit, form page.Form) {
+	mine, err := v.mine.Show()
+	if err != nil {
+		p.fail(v, err)
+		return
+	}
+	state, does := p.awayState(v, mine.Vacation)
+	p.show(v, "me.away", awayView{form, mine.Vacation.On, state, does}, form)
+}
+
+// endAway keeps the text for the next time.
+func (p *Pages) endAway(v visit) {
+	mine, err := v.mine.Show()
+	if err == nil {
+		mine.Vacation.On = false
+		err = v.mine.SetVacation(v.ctx, mine.Vacation)
+	}
+	if err != nil {
+		p.fail(v, err)
+		return
+	}
+	p.done(v, "/me/away", page.Say("me.away.saved.off"))
 }
 
 func (p *Pages) setAway(v visit) {
 	var in awayForm
 	form := page.Read(v.Request, &in)
-	r := vacation.Reply{On: in.On, Subject: in.Subject, Text: in.Text, From: in.From, Until: in.Until, Days: in.Days}
+	r := vacation.Reply{On: true, Subject: in.Subject, Text: in.Text, From: in.From, Until: in.Until, Days: in.Days}
 	for name, day := range map[string]string{"from": in.From, "until": in.Until} {
 		if _, err := time.Parse(vacation.Day, day); day != "" && err != nil {
 			form.Fail(name, page.Say("me.away.day"))
 		}
-	}
-	if in.On && strings.TrimSpace(in.Text) == "" {
-		form.Fail("text", page.Say("me.away.empty"))
 	}
 	if form.OK() && in.From != "" && in.Until != "" && in.Until < in.From {
 		form.Fail("until", page.Say("me.away.order"))
@@ -139,11 +156,7 @@ func (p *Pages) setAway(v visit) {
 		err := v.mine.SetVacation(v.ctx, r)
 		switch {
 		case err == nil:
-			said := page.Say("me.away.saved")
-			if !in.On {
-				said = page.Say("me.away.saved.off")
-			}
-			p.done(v, "/me/away", said)
+			p.done(v, "/me/away", page.Say("me.away.saved"))
 			return
 		case !errors.Is(err, store.ErrInvalid):
 			p.fail(v, err)
@@ -151,7 +164,7 @@ func (p *Pages) setAway(v visit) {
 		}
 		form.Fail("text", page.Say("me.away.invalid"))
 	}
-	p.showAway(v, r, form)
+	p.showAway(v, form)
 }
 
 type forwardForm struct {

@@ -98,6 +98,7 @@ func (p *Pages) routes() map[string]handler {
 		"POST /me/devices/remove":       p.revoke,
 		"GET /me/away":                  p.away,
 		"POST /me/away":                 p.setAway,
+		"POST /me/away/off":             p.endAway,
 		"GET /me/name":                  p.name,
 		"POST /me/name":                 p.setName,
 		"GET /me/signins":               p.signIns,

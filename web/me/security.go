@@ -23,7 +23,8 @@ type signIn struct {
 	Door   page.Message
 	Remote string
 	Count  int
-	NotMe  string // the page to say so on; "" for a try that failed
+	Since  time.Time // of the oldest of them
+	NotMe  string    // the page to say so on; "" for a try that failed
 }
 
 type signInsView struct {
@@ -46,7 +47,8 @@ func (p *Pages) signIns(v visit) {
 }
 
 // alike makes one of all that are the same: a mail program signs in each few
-// minutes.
+// minutes. The log has one of those in an hour, so that their number means
+// nothing.
 func alike(list []admin.Event) (out []signIn) {
 	type sort struct {
 		kind                 events.Kind
@@ -57,6 +59,7 @@ func alike(list []admin.Event) (out []signIn) {
 		k := sort{e.Kind, e.Door, e.Device, e.Remote}
 		if i, ok := at[k]; ok {
 			out[i].Count++
+			out[i].Since = e.At
 			continue
 		}
 		at[k] = len(out)
