@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
+	"homemail/dnsplan"
 	"homemail/mail"
 	"homemail/reports"
 	"homemail/store"
@@ -67,8 +69,11 @@ func (h *House) ourDomain(name string) (string, error) {
 	return p.Domain(), nil
 }
 
-func (h *House) domainPolicy(_ context.Context, q SetPolicy) (out DomainPolicy, err error) {
+func (h *House) domainPolicy(ctx context.Context, q SetPolicy) (out DomainPolicy, err error) {
 	out.Domain, err = h.ourDomain(q.Domain)
+	if err == nil && q.STS == "enforce" {
+		err = h.mayEnforce(ctx, out.Domain)
+	}
 	if err == nil && q.DMARC+q.STS != "" {
 		_, err = h.Reports.SetPolicy(out.Domain, q.DMARC, q.STS)
 	}
@@ -79,6 +84,22 @@ func (h *House) domainPolicy(_ context.Context, q SetPolicy) (out DomainPolicy, 
 	o, err := h.Reports.Look(out.Domain, now)
 	out.Policy, out.DMARC, out.STS = o.Policy, o.ProposeDMARC(now), o.ProposeSTS(now)
 	return out, err
+}
+
+// mayEnforce tells why MTA-STS would cost a domain mail: its policy names this
+// house alone, and nobody who holds to it would bring mail to any other.
+func (h *House) mayEnforce(ctx context.Context, domain string) error {
+	if h.DNS == nil {
+		return nil
+	}
+	others, err := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS}).Elsewhere(ctx, domain, h.Host)
+	if err != nil {
+		return fmt.Errorf("where the mail of %s goes could not be asked, and enforce would keep it from any other server than this: %w", domain, err)
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("%w: mail for %s goes to %s, too or only, and with enforce nobody would bring it there; see: homemail dns mx show %s", store.ErrInvalid, domain, strings.Join(others, ", "), domain)
+	}
+	return nil
 }
 
 func (h *House) showReports(_ context.Context, q ReportedDomain) ([]DomainReports, error) {

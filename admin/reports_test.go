@@ -41,6 +41,9 @@ func TestReports(t *testing.T) {
 	do("dns.policy", `{"domain":"other.test"}`, store.ErrInvalid)
 	do("dns.policy", `{"domain":"example.test","dmarc":"block"}`, store.ErrInvalid)
 	do("dns.policy", `{"domain":"example.test","sts":"on"}`, store.ErrInvalid)
+	h.Host, h.DNS = "mail.example.test", fixedDNS(nil) // in which there is no MX
+	do("dns.policy", `{"domain":"example.test","sts":"enforce"}`, store.ErrInvalid)
+	do("dns.policy", `{"domain":"example.test","sts":"testing"}`, nil)
 	p = do("dns.policy", `{"domain":"example.test","dmarc":"quarantine"}`, nil).(DomainPolicy)
 	if p.Policy.DMARC != "quarantine" || p.Policy.DMARCSince.IsZero() || !p.Policy.STSSince.IsZero() {
 		t.Errorf("%+v", p)

@@ -76,3 +76,15 @@ func TestMX(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+func TestElsewhere(t *testing.T) {
+	for zone, want := range map[string]string{
+		"example.org. 300 IN MX 10 MAIL.example.org.\n":                                            "[]",
+		"example.org. 300 IN MX 10 mail.example.org.\nexample.org. 300 IN MX 20 backup.example.\n": "[backup.example]",
+		"": "[example.org]",
+	} {
+		if got, err := NewComparer(Options{DNS: newWorld(zone)}).Elsewhere(t.Context(), "example.org", "Mail.example.org"); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%q: %v, %v", zone, got, err)
+		}
+	}
+}

@@ -51,6 +51,28 @@ func (c *Comparer) MX(ctx context.Context, domain string) ([]string, error) {
 	return c.newRun().there(ctx, domain, "MX")
 }
 
+// Elsewhere are the servers, beside a host, that a domain's mail goes to: those of
+// its MX, or the domain itself if it has none (RFC 5321 §5.1).
+func (c *Comparer) Elsewhere(ctx context.Context, domain, host string) (others []string, err error) {
+	list, err := c.MX(ctx, domain)
+	if err != nil {
+		return nil, err
+	}
+	if host, err = toASCII(host); err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		list = []string{"0 " + domain}
+	}
+	for _, v := range list {
+		_, at, _ := strings.Cut(v, " ")
+		if canonicalDomain(at) != host {
+			others = append(others, at)
+		}
+	}
+	return others, nil
+}
+
 // there are the records at a name, by the first of the zone's servers that
 // answers.
 func (r *run) there(ctx context.Context, name, rtype string) ([]string, error) {

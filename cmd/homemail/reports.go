@@ -13,6 +13,7 @@ import (
 
 	"homemail/admin"
 	"homemail/certs"
+	"homemail/dnsplan"
 	"homemail/reports"
 )
 
@@ -221,14 +222,24 @@ func (h *house) newReader(b *reports.Book) *reports.Reader {
 	})
 }
 
-// stsHealthy reports whether we show certificates that are good for the mail
-// host and for the name that a domain's policy is at.
-func (h *house) stsHealthy(_ context.Context, domain string) bool {
-	if !h.helpers() {
+// stsHealthy reports whether a domain's mail comes here, and we show certificates
+// that are good for the mail host and for the name that its policy is at.
+func (h *house) stsHealthy(ctx context.Context, domain string) bool {
+	if !h.helpers() || h.elsewhere(ctx, domain) {
 		return false
 	}
 	names := []string{h.config.Host(), "mta-sts." + domain}
 	return !slices.ContainsFunc(names, func(name string) bool { return !shows(h.certs.Status(), h.certs.Leaf(), name, time.Now()) })
+}
+
+// elsewhere reports whether a domain's mail is known to go to others, from whom a
+// policy that names us alone would keep it.
+func (h *house) elsewhere(ctx context.Context, domain string) bool {
+	if h.dns == nil {
+		return true
+	}
+	others, err := dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log}).Elsewhere(ctx, domain, h.config.Host())
+	return err == nil && len(others) > 0
 }
 
 // shows reports whether a good certificate is shown for a name. The owner's own
