@@ -180,6 +180,13 @@ type cardsView struct {
 	MXHere    bool
 }
 
+// seen is all that the cards say but for the time: what has not changed is not
+// sent, as it would close what a reader has opened.
+func (v cardsView) seen() string {
+	v.At = time.Time{}
+	return fmt.Sprintf("%+v", v)
+}
+
 // cards are those of a rank.
 type cards struct {
 	Rank string // key
@@ -225,6 +232,7 @@ func (d *Dash) domainLive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	published := d.zoneOf(r, name) != nil
+	shown := d.cards(r, published, d.jobs.last("dns "+name)).seen()
 	d.set.Stream(w, r, func(ctx context.Context, send page.Sender) error {
 		for {
 			j := d.lookDNS(d.actor(r), name, dnsEach)
@@ -233,8 +241,11 @@ func (d *Dash) domainLive(w http.ResponseWriter, r *http.Request) {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := send("cards", "dash.cards", d.cards(r, published, j)); err != nil {
-				return err
+			if v := d.cards(r, published, j); v.seen() != shown {
+				if err := send("cards", "dash.cards", v); err != nil {
+					return err
+				}
+				shown = v.seen()
 			}
 			select {
 			case <-time.After(dnsEach):

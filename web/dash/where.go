@@ -41,7 +41,7 @@ type way struct {
 	Expanded bool
 }
 
-const waysShown = 20
+const waysShown = 6 // each is looked for in the whole log
 
 func (d *Dash) where(w http.ResponseWriter, r *http.Request) {
 	if id := r.FormValue("id"); id != "" {
