@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/miekg/dns"
 
 	"homemail/admin"
 	"homemail/mail"
@@ -30,6 +32,7 @@ func apiHouse(t *testing.T) (*house, *apiClient) {
 	t.Helper()
 	c := trySettings(t.TempDir())
 	listenOn(&c, func(string) int { return 0 })
+	c.HostName, c.DNS.Server = "mail.example.test", emptyDNS(t)
 	h, err := openHouse(t.Context(), c, world{}, quietLog(io.Discard))
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +53,22 @@ func apiHouse(t *testing.T) (*house, *apiClient) {
 		t.Fatal(err)
 	}
 	return h, &apiClient{t: t, http: s.Client(), url: s.URL, doc: doc}
+}
+
+// emptyDNS is a DNS that has nothing.
+func emptyDNS(t *testing.T) (addr string) {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeNameError))
+	})}
+	done := make(chan error)
+	go func() { done <- s.ActivateAndServe() }()
+	t.Cleanup(func() { pc.Close(); <-done })
+	return pc.LocalAddr().String()
 }
 
 // ask asks for an operation and returns what it answers, which is as the document
@@ -134,6 +153,12 @@ func TestAPI(t *testing.T) {
 	}
 	c.ask(200, "dkim.list", m{"domain": "example.test"}, nil)
 	c.ask(200, "certificate.list", m{}, nil)
+	var plan admin.DNSPlan
+	c.ask(200, "dns.plan", m{"domain": "example.test", "addresses": []string{"198.51.100.9"}, "compare": true}, &plan)
+	if len(plan.Records) < 5 || len(plan.Results) != len(plan.Records) {
+		t.Errorf("plan %+v", plan)
+	}
+	c.ask(422, "dns.plan", m{"domain": "not a domain"}, nil)
 
 	var people []admin.Account
 	c.ask(200, "account.add", m{"address": "anna@example.test", "name": "Anna"}, nil)
