@@ -77,11 +77,12 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 		House: p.house.House, Sessions: p.sessions, Set: p.set, SignOut: enter.LeavePath, Owners: "/", Passkey: enter.NewPasskeyPath,
 		Server: h.autoconfig, Sign: p.sign, Log: h.log,
 	})
+	proven := enter.Proven(p.set, func(r *http.Request) bool { return near(r, localSubnets) }, me.Path, forPerson)
 	programs, err := h.newAPI()
 	if err != nil {
 		return err
 	}
-	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(p.proven(p.routes()))))
+	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(proven(p.routes()))))
 	h.people = p
 	return nil
 }
@@ -213,21 +214,6 @@ func forProgram(path string) bool { return strings.HasPrefix(path, "/api/") || p
 func forPerson(path string) bool {
 	return path == enter.LeavePath || path == "/language" || slices.ContainsFunc([]string{me.Path, enter.Path, "/static"}, func(of string) bool {
 		return path == of || strings.HasPrefix(path, of+"/")
-	})
-}
-
-// proven wants a second factor of owners who come from outside: a password alone
-// can be read over a shoulder.
-func (p *people) proven(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := session.FromContext(r.Context())
-		if s != nil && s.Role == session.Owner && s.Method == session.ByPassword && !forPerson(r.URL.Path) && !near(r, localSubnets) {
-			p.set.Refuse(w, r, page.Refusal{
-				Status: http.StatusForbidden, What: page.Say("enter.outside.title"), Why: page.Say("enter.outside.why"), Href: me.Path, Do: page.Say("enter.outside.do"),
-			})
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 
