@@ -105,6 +105,7 @@ func TestNotices(t *testing.T) {
 		{"success, the next hop tells", submitted, "SUCCESS", told, "", ""},
 		{"success, never", submitted, "NEVER", yes, "", ""},
 		{"bounce of a bounce", bounce, "", no, "", "no such person"},
+		{"a reply that asks for none", bounce, "NEVER", no, "", ""},
 		{"forwarded", forwarded, "", no, "To: <anna@example.test>", ""},
 		{"forwarded, whatever the stranger wants", forwarded, "NEVER", no, "no such person", ""},
 		{"forwarded, success is not the stranger's to know", forwarded, "SUCCESS", yes, "", ""},
