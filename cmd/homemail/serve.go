@@ -40,6 +40,7 @@ import (
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
+	"homemail/vacation"
 	"homemail/web"
 	"homemail/web/dash/logring"
 )
@@ -173,16 +174,17 @@ type house struct {
 
 	started time.Time // zero if nothing is served
 
-	mx, msa *smtpd.Server
-	imap    *imapd.Server
-	pop3    *pop3d.Server
-	web     *web.Server
-	people  *people
-	line    *line         // nil in a closed world
-	address *addressWatch // nil in a closed world
-	reports *reports.Book
-	router  *router.Router  // nil if it is not asked
-	mdns    *mdns.Responder // nil to stay unseen
+	mx, msa  *smtpd.Server
+	imap     *imapd.Server
+	pop3     *pop3d.Server
+	web      *web.Server
+	people   *people
+	line     *line         // nil in a closed world
+	address  *addressWatch // nil in a closed world
+	reports  *reports.Book
+	vacation *vacation.Responder
+	router   *router.Router  // nil if it is not asked
+	mdns     *mdns.Responder // nil to stay unseen
 }
 
 // openHouse opens the store and binds every door, or fails without a trace.
@@ -254,7 +256,8 @@ func (h *house) build(w world, key []byte) error {
 	h.buildOutside(w)
 	h.started = time.Now()
 	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key, Told: story{h.events}.signedIn})
-	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside, Confirm: h.confirm, Told: story{h.events}.delivered})
+	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside, Confirm: h.confirm, Told: h.delivered})
+	h.vacation = vacation.New(h.store, h.agent, vacation.Options{Host: c.Host(), Log: h.log, Trusted: h.clock.Trusted})
 	door := smtpd.Options{
 		Host: c.Host(), Directory: directory{h.agent}, TLS: h.certs.TLSConfig(), Log: h.log, Told: story{h.events}.refused,
 		MaxSize: int64(c.Limits.MessageSize), MaxRecipients: c.Limits.Recipients,
@@ -312,6 +315,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.line.Run(ctx) })
 	g.Go(func() error { return h.newReader(h.reports).Run(ctx) })
 	g.Go(func() error { return h.people.run(ctx) })
+	g.Go(func() error { return h.vacation.Run(ctx) })
 	if h.address != nil {
 		g.Go(func() error { return h.address.run(ctx) })
 	}

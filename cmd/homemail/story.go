@@ -53,6 +53,15 @@ func (s story) delivered(d deliver.Story) {
 	}
 }
 
+// delivered is told by deliver of what has come in. What answers for who is away
+// is no news of theirs.
+func (h *house) delivered(d deliver.Story) {
+	if d.By == 0 || !d.Envelope.From.IsNull() {
+		story{h.events}.delivered(d)
+	}
+	h.vacation.Told(d)
+}
+
 // junkReason says why a message is junk.
 func junkReason(v *mail.Verdict) (reason events.Reason, domain, detail string) {
 	switch {
