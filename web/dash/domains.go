@@ -157,7 +157,7 @@ func (v domainView) Refresh() time.Duration {
 	if v.Running {
 		return 3 * time.Second
 	}
-	return 30 * time.Second
+	return 0 // a page that changes under its reader is worse than one that is a minute old
 }
 
 // cardsView is the part of the page that changes as the DNS does.

@@ -27,9 +27,6 @@ type homeView struct {
 	admin.Overview
 }
 
-// Refresh loads the page anew where there is no JavaScript.
-func (homeView) Refresh() time.Duration { return time.Minute }
-
 // A happened is an event in words.
 type happened struct {
 	At              time.Time

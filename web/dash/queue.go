@@ -15,14 +15,6 @@ type queueView struct {
 	Full bool // there are more
 }
 
-// Refresh loads the page anew where there is no JavaScript.
-func (v queueView) Refresh() time.Duration {
-	if len(v.List) == 0 {
-		return 0
-	}
-	return time.Minute
-}
-
 // State is how a message of the queue stands.
 func (queueView) State(s queue.Summary) page.State {
 	if s.Held > 0 {
