@@ -70,9 +70,9 @@ func moreSwitch(z *Wizard, _ *http.Request, v *stepView) error {
 	domain := mail.Path(v.Owner).Domain()
 	m := moreSwitchView{Domain: domain, New: []string{"mail." + domain}, Here: v.Is(firstboot.Done), Untested: v.Because("wait.in25-untested"), ByHand: v.Because("wait.mx-by-hand")}
 	if mx := v.Step.Found.MX; mx != nil {
-		m.Known, m.Now, m.CanUndo = true, mx.Now, mx.Former != nil && len(mx.Former.Values) > 0
+		m.Known, m.Now, m.CanUndo = true, hosts(mx.Now), mx.Former != nil && len(mx.Former.Values) > 0
 		if m.Here && mx.Former != nil {
-			m.Now = mx.Former.Values
+			m.Now = hosts(mx.Former.Values)
 		}
 	}
 	if f := v.Step.Found; f.Changes != nil && v.Because("wait.confirm") {
@@ -102,6 +102,19 @@ func moreSwitch(z *Wizard, _ *http.Request, v *stepView) error {
 	}
 	v.More = m
 	return nil
+}
+
+// hosts are the servers of an MX without their preference, which says nothing to
+// people.
+func hosts(mx []string) (list []string) {
+	for _, v := range mx {
+		_, host, ok := strings.Cut(v, " ")
+		if !ok {
+			host = v
+		}
+		list = append(list, host)
+	}
+	return list
 }
 
 // undo lets the mail go where it went before.

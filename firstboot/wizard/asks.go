@@ -34,7 +34,7 @@ func moreStart(z *Wizard, r *http.Request, v *stepView) error {
 type moreYouView struct{ Words string }
 
 func moreYou(z *Wizard, r *http.Request, v *stepView) error {
-	words := v.Form.Value("words") // the same as before, if the page comes back
+	words := r.PostFormValue("words") // the same as before, if the page comes back
 	if words == "" && z.o.Password != nil && v.Asking {
 		words = z.o.Password()
 	}
@@ -88,8 +88,8 @@ const lookTime = 6 * time.Second
 
 // unsure looks at a domain before an account is made in it: a slip of the pen
 // cannot be taken back. It reports whether to ask once more.
-func (in *addressForm) unsure(z *Wizard, r *http.Request) bool {
-	if in.Kind != "own" || r.PostFormValue("sure") == in.Domain {
+func (in *ownForm) unsure(z *Wizard, r *http.Request) bool {
+	if r.PostFormValue("sure") == in.Domain {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
@@ -212,7 +212,7 @@ func moreConnection(z *Wizard, r *http.Request, v *stepView) error {
 		return err
 	}
 	line, address := find(o, firstboot.Line), find(o, firstboot.Address)
-	m := moreConnectionView{Mode: modeOf(address, line), Present: address.Answers["present"]}
+	m := moreConnectionView{Mode: string(o.Mode), Present: address.Answers["present"]}
 	if p, ok := preset.Find(v.Step.Answers["preset"]); ok && r.FormValue("change") != "preset" {
 		m.Preset, m.Custom = &p, p.Group == preset.Custom
 	}
@@ -240,21 +240,4 @@ func (m moreConnectionView) UserLabel() string {
 		return "first.connection.user"
 	}
 	return "first.login." + string(m.Preset.Login)
-}
-
-// modeOf is how the house is to be connected, "" while nobody knows.
-func modeOf(address, line firstboot.View) string {
-	switch address.Answers["kind"] {
-	case "inside":
-		return string(check.Inside)
-	case "keep":
-		return string(check.Bridge)
-	}
-	if m := line.Answers["mode"]; m != "auto" && m != "" {
-		return m
-	}
-	if line.Found.Line == nil {
-		return ""
-	}
-	return string(line.Found.Line.Recommend.Mode)
 }

@@ -68,6 +68,7 @@ type moreDNSView struct {
 	Digest       string
 	Pushed       []pushed
 	Agreed       bool
+	Status       bool // what the step waits for is not told by the cards already
 	Cards        cardsView
 	Link         string // to give to somebody else
 	Until        time.Time
@@ -134,6 +135,7 @@ func moreDNS(z *Wizard, r *http.Request, v *stepView) error {
 		}
 		m.Link, m.Until = origin(r)+"/share/"+s.Token, s.Until
 	}
+	m.Status = !m.Cards.Known || m.Kind == "other" || !v.Because("wait.records")
 	v.More = m
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"homemail/check"
 	"homemail/firstboot"
+	"homemail/relay/preset"
 	"homemail/web/page"
 )
 
@@ -23,31 +25,54 @@ type startForm struct {
 
 type youForm struct {
 	Name     string `form:"name,required,max=100"`
-	Password string `form:"password,secret,max=200"`
-	Again    string `form:"again,secret,max=200"`
-	Words    string `form:"words,max=200"` // a password that was proposed
-	Use      bool   `form:"use"`           // that one
+	Password string `form:"password,required,secret,max=200"`
+	Again    string `form:"again,required,secret,max=200"`
 }
 
-func (in *youForm) check(_ *Wizard, r *http.Request, f page.Form, a firstboot.Answers) {
+func (in *youForm) check(_ *Wizard, _ *http.Request, f page.Form, a firstboot.Answers) {
 	delete(a, "again")
-	delete(a, "words")
-	delete(a, "use")
-	switch {
-	case in.Use:
-		a["password"] = in.Words
-	case in.Password != in.Again:
+	if in.Password != in.Again {
 		f.Fail("again", page.Say("first.you.differ"))
 	}
 }
 
+// wordsForm takes the password that the page has proposed.
+type wordsForm struct {
+	Name  string `form:"name,required,max=100"`
+	Words string `form:"words,required,max=200"`
+}
+
+func (in *wordsForm) check(_ *Wizard, _ *http.Request, _ page.Form, a firstboot.Answers) {
+	delete(a, "words")
+	a["password"] = in.Words
+}
+
+// addressForm is a kind of address; each has fields of its own.
 type addressForm struct {
-	Kind    string `form:"kind,one=own|free|keep|inside"`
-	Domain  string `form:"domain,max=253"`
-	Name    string `form:"name,max=63"`
-	Token   string `form:"token,secret,max=200"`
-	Present string `form:"present,max=254"`
-	Local   string `form:"local,max=64"`
+	Kind string `form:"kind,required,one=own|free|keep|inside"`
+}
+
+type ownForm struct {
+	Kind   string `form:"kind"`
+	Domain string `form:"domain,required,max=253"`
+	Local  string `form:"local,required,max=64"`
+}
+
+type freeForm struct {
+	Kind  string `form:"kind"`
+	Name  string `form:"name,required,max=63"`
+	Token string `form:"token,required,secret,max=200"`
+	Local string `form:"local,required,max=64"`
+}
+
+type keepForm struct {
+	Kind    string `form:"kind"`
+	Present string `form:"present,required,max=254"`
+}
+
+type insideForm struct {
+	Kind  string `form:"kind"`
+	Local string `form:"local,required,max=64"`
 }
 
 type lineForm struct {
@@ -55,21 +80,41 @@ type lineForm struct {
 	Unproven bool   `form:"unproven"`
 }
 
-type connectionForm struct {
-	Preset        string `form:"preset,max=64"`
-	Host          string `form:"host,max=253"`
-	Port          string `form:"port,max=5"`
-	TLS           string `form:"tls,one=tls|starttls"`
-	User          string `form:"user,max=254"`
-	Password      string `form:"password,secret,max=1000"`
-	Sender        string `form:"sender,max=254"`
-	FetchKind     string `form:"fetch_kind,one=imap|pop3"`
+// presetForm chooses a smarthost.
+type presetForm struct {
+	Preset string `form:"preset,required,max=64"`
+}
+
+type smarthostForm struct {
+	Host     string `form:"host,max=253"`
+	Port     string `form:"port,max=5"`
+	TLS      string `form:"tls,one=tls|starttls"`
+	User     string `form:"user,required,max=254"`
+	Password string `form:"password,required,secret,max=1000"`
+	Sender   string `form:"sender,max=254"`
+}
+
+// hostForm is of a smarthost that has no name of its own here.
+type hostForm struct {
+	Host     string `form:"host,required,max=253"`
+	Port     string `form:"port,max=5"`
+	TLS      string `form:"tls,one=tls|starttls"`
+	User     string `form:"user,required,max=254"`
+	Password string `form:"password,required,secret,max=1000"`
+	Sender   string `form:"sender,max=254"`
+}
+
+type bridgeForm struct {
 	FetchAddress  string `form:"fetch_address,max=254"`
-	FetchHost     string `form:"fetch_host,max=253"`
+	FetchHost     string `form:"fetch_host,required,max=253"`
+	FetchPassword string `form:"fetch_password,required,secret,max=1000"`
+	FetchKind     string `form:"fetch_kind,one=imap|pop3"`
 	FetchPort     string `form:"fetch_port,max=5"`
 	FetchTLS      string `form:"fetch_tls,one=implicit|starttls"`
 	FetchUser     string `form:"fetch_user,max=254"`
-	FetchPassword string `form:"fetch_password,secret,max=1000"`
+	Host          string `form:"host,max=253"`
+	User          string `form:"user,max=254"`
+	Password      string `form:"password,secret,max=1000"`
 }
 
 type dnsForm struct {
@@ -112,9 +157,68 @@ type safeForm struct {
 	Kept  bool   `form:"kept"`
 }
 
-type peopleForm struct {
-	People  string `form:"people,lines"`
-	Devices string `form:"devices,lines"`
+// formOf is the form of a step's page: what is asked for may follow from what was
+// answered before.
+func formOf(r *http.Request, o firstboot.Overview, id firstboot.ID) any {
+	said := func(name string) string {
+		if v := r.PostFormValue(name); v != "" || r.PostFormValue("choose") != "" {
+			return v
+		}
+		return find(o, id).Answers[name]
+	}
+	changes := r.FormValue("change")
+	switch id {
+	case firstboot.Language:
+		return &languageForm{}
+	case firstboot.Start:
+		return &startForm{Kind: "new"}
+	case firstboot.You:
+		if r.PostFormValue("use") != "" {
+			return &wordsForm{}
+		}
+		return &youForm{}
+	case firstboot.Address:
+		if r.PostFormValue("choose") != "" || changes == "kind" {
+			return &addressForm{Kind: "own"}
+		}
+		switch said("kind") {
+		case "own":
+			return &ownForm{}
+		case "free":
+			return &freeForm{}
+		case "keep":
+			return &keepForm{}
+		case "inside":
+			return &insideForm{}
+		}
+		return &addressForm{Kind: "own"}
+	case firstboot.Line:
+		return &lineForm{Mode: "auto"}
+	case firstboot.Connection:
+		return connectionForm(r, o, said("preset"))
+	case firstboot.DNS:
+		return &dnsForm{Kind: "self"}
+	case firstboot.Switch:
+		return &switchForm{}
+	case firstboot.Safe:
+		return &safeForm{}
+	}
+	return &struct{}{}
+}
+
+func connectionForm(r *http.Request, o firstboot.Overview, id string) any {
+	p, ok := preset.Find(id)
+	switch {
+	case o.Mode == check.Bridge:
+		return &bridgeForm{}
+	case o.Mode == check.Direct:
+		return &struct{}{}
+	case r.PostFormValue("choose") != "" || !ok || r.FormValue("change") == "preset":
+		return &presetForm{}
+	case p.Host == "":
+		return &hostForm{}
+	}
+	return &smarthostForm{}
 }
 
 // each calls f with each field of a form and its name.

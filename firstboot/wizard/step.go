@@ -95,7 +95,6 @@ func stateOf(s firstboot.Status) page.State {
 
 // A screen is what is special about the page of a step.
 type screen struct {
-	form func() any // the struct of its form
 	// more fills in what only this step has. It may begin what the page needs.
 	more func(z *Wizard, r *http.Request, v *stepView) error
 	stay bool // its page goes on to have something to show after it was answered
@@ -103,17 +102,17 @@ type screen struct {
 
 func screens() map[firstboot.ID]screen {
 	return map[firstboot.ID]screen{
-		firstboot.Language:   {form: func() any { return &languageForm{} }},
-		firstboot.Start:      {form: func() any { return &startForm{Kind: "new"} }, more: moreStart},
-		firstboot.You:        {form: func() any { return &youForm{} }, more: moreYou},
-		firstboot.Address:    {form: func() any { return &addressForm{Kind: "own"} }, more: moreAddress},
-		firstboot.Line:       {form: func() any { return &lineForm{Mode: "auto"} }, more: moreLine},
-		firstboot.Connection: {form: func() any { return &connectionForm{} }, more: moreConnection},
-		firstboot.DNS:        {form: func() any { return &dnsForm{Kind: "self"} }, more: moreDNS, stay: true},
-		firstboot.Switch:     {form: func() any { return &switchForm{} }, more: moreSwitch, stay: true},
-		firstboot.FirstMail:  {form: func() any { return &struct{}{} }, more: moreFirstMail, stay: true},
-		firstboot.Safe:       {form: func() any { return &safeForm{} }, more: moreSafe},
-		firstboot.People:     {form: func() any { return &peopleForm{} }, more: morePeople, stay: true},
+		firstboot.Language:   {},
+		firstboot.Start:      {more: moreStart},
+		firstboot.You:        {more: moreYou},
+		firstboot.Address:    {more: moreAddress},
+		firstboot.Line:       {more: moreLine},
+		firstboot.Connection: {more: moreConnection},
+		firstboot.DNS:        {more: moreDNS, stay: true},
+		firstboot.Switch:     {more: moreSwitch, stay: true},
+		firstboot.FirstMail:  {more: moreFirstMail, stay: true},
+		firstboot.Safe:       {more: moreSafe},
+		firstboot.People:     {more: morePeople, stay: true},
 	}
 }
 
@@ -136,7 +135,7 @@ func (z *Wizard) view(r *http.Request, id firstboot.ID, form *page.Form) (v step
 	if form != nil {
 		v.Form, v.Asking = *form, true
 	} else {
-		in := sc.form()
+		in := formOf(r, o, id)
 		fill(in, v.Step.Answers)
 		v.Form = page.Fill(in)
 	}
@@ -220,12 +219,16 @@ func (z *Wizard) render(w http.ResponseWriter, r *http.Request, id firstboot.ID,
 // them is done beside, and shown as it goes on.
 func (z *Wizard) submit(w http.ResponseWriter, r *http.Request) {
 	id := firstboot.ID(r.PathValue("step"))
-	sc, ok := screens()[id]
-	if !ok {
+	if _, ok := screens()[id]; !ok {
 		z.set.Error(w, r, http.StatusNotFound)
 		return
 	}
-	in := sc.form()
+	o, err := z.o.Engine.Show(r.Context())
+	if err != nil {
+		z.fail(w, r, err)
+		return
+	}
+	in := formOf(r, o, id)
 	clearStrings(in)
 	form := page.Read(r, in)
 	answers := answers(r, in)

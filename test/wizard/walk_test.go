@@ -17,7 +17,6 @@ import (
 type visitor struct {
 	*World
 	http.Client
-	inputs int
 	lang   string
 	page   string // the last
 	path   string
