@@ -54,7 +54,7 @@ func (l *line) options(w world) check.Options {
 	h := l.h
 	o := check.Options{
 		Host: h.config.Host(), Domains: h.domains, Mode: func() check.Mode { return admin.CheckMode(h.book.Routes()) },
-		DNS: h.dns, Dial: w.dial, Clock: h.clock, Memory: h.store, Log: h.log, Changed: story{h.events}.checked,
+		DNS: h.dns, Dial: w.dial, Clock: h.clock, Memory: h.store, Log: h.log, Changed: h.alerts.changed,
 		Disk: func() (free, reserve int64, err error) {
 			s := h.store.Stats()
 			return s.Free, s.Reserve, nil

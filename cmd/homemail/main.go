@@ -77,6 +77,8 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 		flags.Usage()
 		return 2
 	}
+	said := &counted{Writer: in.stdout}
+	in.stdout = said
 	err = do(ctx, words)
 	if code := exitCode(0); errors.As(err, &code) {
 		return int(code)
@@ -85,7 +87,21 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 		fmt.Fprintf(in.stderr, "homemail: %v\n", err)
 		return 1
 	}
+	if in.global.json && said.n == 0 && c.name != "serve" {
+		fmt.Fprintln(said, "{}") // a program that reads JSON gets some
+	}
 	return 0
+}
+
+// counted counts what is written.
+type counted struct {
+	io.Writer
+	n int
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.n += len(b)
+	return c.Writer.Write(b)
 }
 
 // misunderstood tells the commands that could have been meant: those that

@@ -109,6 +109,9 @@ func TestTryJSON(t *testing.T) {
 func TestOwnerCommandsWithoutServer(t *testing.T) {
 	d := "-data=" + t.TempDir()
 	must(t, "domain", "add", "example.test", d)
+	if out := must(t, "domain", "add", "second.test", "-json", d); strings.TrimSpace(out) != "{}" {
+		t.Errorf("a command without an answer prints %q for programs", out)
+	}
 	must(t, "account", "add", "anna@example.test", "-name", "Anna", "-quota", "5GB", d)
 	must(t, "account", "add", "bert@example.test", d)
 	must(t, "alias", "add", "family@example.test", "anna@example.test", "bert@example.test", d)

@@ -47,19 +47,25 @@ func (h *house) fileNotice(id mail.AccountID, words func(language string) (subje
 		return err
 	}
 	subject, body := words(p.Language)
-	now := time.Now()
 	sp := h.store.NewSpool()
 	defer sp.Discard()
-	_, err = fmt.Fprintf(sp, "From: homemail <postmaster@%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%d.notice@%s>\r\n"+
-		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-		p.Address.Domain(), p.Address.Wire(), encodeSubject(subject), now.Format(time.RFC1123Z), now.UnixNano(), h.config.Host())
-	if err == nil {
-		_, err = io.WriteString(sp, strings.ReplaceAll(strings.TrimRight(body, "\n")+"\n", "\n", "\r\n"))
-	}
-	if err != nil {
+	if err := h.writeNotice(sp, mail.Path("postmaster@"+p.Address.Domain()), p.Address, subject, body); err != nil {
 		return err
 	}
+	now := time.Now()
 	_, err = h.store.Deliver(sp, []store.Delivery{{Account: id, Mailbox: inbox.ID, Date: now, Notice: true}})
+	return err
+}
+
+// writeNotice writes a mail from us.
+func (h *house) writeNotice(w io.Writer, from, to mail.Path, subject, body string) error {
+	now := time.Now()
+	_, err := fmt.Fprintf(w, "From: homemail <%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%d.notice@%s>\r\n"+
+		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+		from.Wire(), to.Wire(), encodeSubject(subject), now.Format(time.RFC1123Z), now.UnixNano(), h.config.Host())
+	if err == nil {
+		_, err = io.WriteString(w, strings.ReplaceAll(strings.TrimRight(body, "\n")+"\n", "\n", "\r\n"))
+	}
 	return err
 }
 

@@ -91,6 +91,7 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 	if err := h.openOutside(); err != nil {
 		return errors.Join(err, s.Close())
 	}
+	h.alerts = newAlerts(h) // which nobody tells
 	w := h.real(world{})
 	h.buildOutside(w)
 	if h.line, err = h.newLine(w); err != nil {

@@ -183,6 +183,7 @@ type house struct {
 	address  *addressWatch // nil in a closed world
 	reports  *reports.Book
 	vacation *vacation.Responder
+	alerts   *alerts
 	router   *router.Router  // nil if it is not asked
 	mdns     *mdns.Responder // nil to stay unseen
 }
@@ -255,6 +256,7 @@ func (h *house) build(w world, key []byte) error {
 	}
 	h.buildOutside(w)
 	h.started = time.Now()
+	h.alerts = newAlerts(h)
 	h.signIn = signin.New(h.store, signin.Options{Log: h.log, Certificate: h.certs.Leaf, Secret: key, Told: story{h.events}.signedIn})
 	h.agent = deliver.New(h.store, deliver.Options{Host: c.Host(), Log: h.log, Separator: c.Separator, Outside: outside, Confirm: h.confirm, Told: h.delivered})
 	h.vacation = vacation.New(h.store, h.agent, vacation.Options{Host: c.Host(), Log: h.log, Trusted: h.clock.Trusted})
@@ -316,6 +318,7 @@ func (h *house) run(ctx context.Context) error {
 	g.Go(func() error { return h.newReader(h.reports).Run(ctx) })
 	g.Go(func() error { return h.people.run(ctx) })
 	g.Go(func() error { return h.vacation.Run(ctx) })
+	g.Go(func() error { return h.alerts.run(ctx) })
 	if h.address != nil {
 		g.Go(func() error { return h.address.run(ctx) })
 	}
