@@ -18,7 +18,10 @@ import (
 	"homemail/admin"
 	"homemail/autoconfig"
 	"homemail/certs"
+	"homemail/check"
 	"homemail/firstboot"
+	"homemail/firstboot/wizard"
+	"homemail/mail"
 	"homemail/router"
 	"homemail/session"
 	"homemail/web/dash"
@@ -36,6 +39,7 @@ type people struct {
 	sessions *session.Manager
 	dash     *dash.Dash
 	me       *me.Pages
+	wizard   *wizard.Wizard
 	engine   *firstboot.Engine
 	claim    *firstboot.Claim
 	handler  http.Handler
@@ -59,8 +63,8 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	}
 	sealed := sha256.Sum256(append([]byte("pages "), key...))
 	p.set, err = page.New(page.Options{
-		Sources: []fs.FS{dash.Source(), enter.Source(), me.Source()}, Hosts: p.hosts, Key: sealed[:],
-		Lang: enter.LangOf, Session: enter.TokenOf, Log: h.log,
+		Sources: []fs.FS{dash.Source(), enter.Source(), me.Source(), firstboot.UI(), wizard.Source()}, Hosts: p.hosts, Key: sealed[:],
+		Lang: enter.LangOf, Session: browser, Log: h.log,
 	})
 	if err != nil {
 		return err
@@ -77,12 +81,17 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 		House: p.house.House, Sessions: p.sessions, Set: p.set, SignOut: enter.LeavePath, Owners: "/", Passkey: enter.NewPasskeyPath,
 		Server: h.autoconfig, Sign: p.sign, Log: h.log,
 	})
+	p.wizard = wizard.New(wizard.Options{
+		Engine: p.engine, Claim: p.claim, House: p.house, Set: p.set, SignIn: p.begin, Owner: isOwner, SignInAt: enter.Path,
+		Fingerprint: h.certs.Fingerprint, Password: session.Generate4Words, Checks: p.checks(),
+		Server: h.autoconfig, Sign: p.sign, Log: h.log,
+	})
 	proven := enter.Proven(p.set, func(r *http.Request) bool { return near(r, localSubnets) }, me.Path, forPerson)
 	programs, err := h.newAPI()
 	if err != nil {
 		return err
 	}
-	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(proven(p.routes()))))
+	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(p.wizard.Guide(proven(p.routes())))))
 	h.people = p
 	return nil
 }
@@ -131,6 +140,42 @@ func home(s *session.Session) string {
 		return "/"
 	}
 	return me.Path
+}
+
+// checks are what the line shows while it is looked at; nil in a closed world.
+func (p *people) checks() func() []check.Result {
+	if p.h.line == nil {
+		return nil
+	}
+	return p.h.line.Checker().Results
+}
+
+// browser is an id of the browser that asks: of who is signed in, or of who is
+// setting the house up.
+func browser(r *http.Request) string {
+	if id := enter.TokenOf(r); id != "" {
+		return id
+	}
+	return wizard.Session(r)
+}
+
+func isOwner(r *http.Request) bool {
+	s := session.FromContext(r.Context())
+	return s != nil && s.Role == session.Owner
+}
+
+// begin signs in whoever has just made the house theirs.
+func (p *people) begin(w http.ResponseWriter, r *http.Request, owner mail.Path) error {
+	a, err := p.h.store.Account(owner)
+	if err != nil {
+		return err
+	}
+	res, err := p.sessions.Open(session.FromRequest(r), a.ID, false)
+	if err != nil {
+		return err
+	}
+	session.SetCookie(w, r, res)
+	return nil
 }
 
 func who(r *http.Request) string {
@@ -187,7 +232,8 @@ const (
 
 // may reports whether a request gets the pages for people.
 func (p *people) may(r *http.Request) bool {
-	if forProgram(r.URL.Path) { // which looks itself who may ask
+	// Those look themselves who may ask: a token, or the link of one domain's records.
+	if forProgram(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/share/") || strings.HasPrefix(r.URL.Path, "/static/") {
 		return true
 	}
 	return near(r, localSubnets) || slices.ContainsFunc(p.h.config.Web.Outside, func(part string) bool {
@@ -227,6 +273,7 @@ func (p *people) run(ctx context.Context) error {
 	<-ctx.Done()
 	p.set.Close() // open streams would hold up the web server
 	p.dash.Close()
+	p.wizard.Close()
 	select {
 	case err := <-done:
 		return err
