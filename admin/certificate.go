@@ -87,9 +87,9 @@ func (h *House) certificateNotes() (list []string) {
 	for _, c := range s.Status() {
 		switch {
 		case c.Shown == certs.Expired:
-			list = append(list, fmt.Sprintf("the certificate of %s has expired on %s. %s", c.Name, c.NotAfter.Format(time.DateOnly), c.Trouble))
-		case c.Trouble != "" && c.Doing == certs.Failed:
-			list = append(list, fmt.Sprintf("there is no certificate for %s: %s", c.Name, c.Trouble))
+			list = append(list, fmt.Sprintf("the certificate of %s has expired on %s. %s", c.Name, c.NotAfter.Format(time.DateOnly), c.Trouble.EN))
+		case !c.Trouble.Empty() && c.Doing == certs.Failed:
+			list = append(list, fmt.Sprintf("there is no certificate for %s: %s", c.Name, c.Trouble.EN))
 		}
 	}
 	return list

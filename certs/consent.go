@@ -3,7 +3,6 @@ package certs
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"homemail/store"
@@ -18,7 +17,10 @@ type Consent struct {
 }
 
 // ErrNoConsent says that the owner has not agreed.
-var ErrNoConsent = errors.New("no certificate authority is asked before you agree to that: homemail certificate agree")
+var ErrNoConsent error = &Reason{Text: Text{
+	"no certificate authority is asked before you agree to that: homemail certificate agree",
+	"同意していただくまで、認証局に証明書の発行を依頼することはありません。同意するには: homemail certificate agree",
+}}
 
 const consentPath = "acme-consent"
 
@@ -41,7 +43,7 @@ func Agreed(s State, directory string) (c Consent, err error) {
 		return c, ErrNoConsent
 	}
 	if err != nil {
-		return c, fmt.Errorf("whether you have agreed to ask the certificate authority cannot be read: %w", err)
+		return c, &Reason{both("whether you have agreed to ask the certificate authority cannot be read: %v", "認証局への依頼に同意されているか読み取れません: %v", err), err}
 	}
 	if err := json.Unmarshal(v, &c); err != nil || c.Directory != directory {
 		return Consent{}, ErrNoConsent

@@ -64,8 +64,8 @@ type entry struct {
 	notYet  time.Time      // no order before, as the last one failed
 	fails   int            // orders in a row
 	failed  map[string]int // of them, by kind of challenge
-	why     string         // the last of them failed
-	trouble string         // why there is no newer certificate, in a sentence
+	why     Text           // the last of them failed
+	trouble Text           // why there is no newer certificate, in a sentence
 	doing   Doing
 	woken   bool // Wake was called while it was busy
 }
@@ -280,25 +280,27 @@ func (k *keeper) work(ctx context.Context, e *entry, cache *certmagic.Cache) {
 // A view is what a look at a name came to.
 type view struct {
 	doing   Doing
-	trouble string
+	trouble Text
 	again   time.Duration
 }
 
-func waiting(trouble string, again time.Duration) view { return view{Waiting, trouble, again} }
+func waiting(trouble Text, again time.Duration) view { return view{Waiting, trouble, again} }
 
 // look does for a name what can be done now.
 func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) view {
 	now := time.Now()
 	switch own := k.s.shelf.Load().ownFor(e.name); {
 	case own != nil && valid(own.Leaf, now):
-		return view{Resting, "", lookNames}
+		return view{Resting, Text{}, lookNames}
 	case !public(e.name):
-		return view{Resting, "This name means something inside your home only, so no CA gives a certificate for it.", lookLeast}
+		return view{Resting, Text{"This name means something inside your home only, so no CA gives a certificate for it.",
+			"この名前は家の中だけで使われるため、認証局は証明書を発行しません。"}, lookLeast}
 	case now.Before(k.o.Built):
-		return waiting("The clock says "+now.Format(time.DateOnly)+", which is before this program was built: waiting for a time server.", allowLook)
+		return waiting(both("The clock says %s, which is before this program was built: waiting for a time server.",
+			"時計が %s を示しており、このプログラムが作られた日より前です。時刻サーバーに接続できるのを待っています。", now.Format(time.DateOnly)), allowLook)
 	}
 	if err := k.o.Allowed(); err != nil {
-		return waiting(sentence(err.Error()), allowLook)
+		return waiting(reason(err), allowLook)
 	}
 	if e.cert != nil && e.current {
 		k.refresh(ctx, e)
@@ -308,30 +310,32 @@ func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) vie
 			if why != "" { // it may turn out to be much later
 				again = min(again, lookNames)
 			}
-			return view{Resting, "", again}
+			return view{Resting, Text{}, again}
 		}
 		if why != "" {
-			return waiting("Nothing is renewed while the clock is not trusted: "+why+".", lookNames)
+			return waiting(sentences(Text{"Nothing is renewed while the clock is not trusted: " + why,
+				"時計の時刻が正しいと確認できるまで、証明書の更新を見合わせています。"}), lookNames)
 		}
 	}
 	limit, err := k.limits.wait(e.name)
 	if err != nil {
-		return waiting(sentence(err.Error()), lookNames)
+		return waiting(reason(err), lookNames)
 	}
 	if limit = max(limit, time.Until(e.notYet)); limit > 0 {
-		if e.why != "" {
+		if !e.why.Empty() {
 			return view{Failed, e.why, min(limit, lookLeast)}
 		}
-		return waiting("There were orders a short time ago; the next one may be made at "+clockTime(now.Add(limit))+".", min(limit, lookLeast))
+		return waiting(both("There were orders a short time ago; the next one may be made at %s.",
+			"少し前に発行を依頼したばかりです。次に依頼できるのは %s です。", clockTime(now.Add(limit))), min(limit, lookLeast))
 	}
 	if k.o.PointsHere != nil {
 		if err := k.o.PointsHere(ctx, e.name); err != nil {
-			return waiting(sentence(err.Error()), e.watch(now))
+			return waiting(reason(err), e.watch(now))
 		}
 	}
 	way, err := k.way(e.name, e.failed)
 	if err != nil {
-		return waiting(sentence(err.Error()), e.watch(now))
+		return waiting(reason(err), e.watch(now))
 	}
 	return k.obtain(ctx, e, way, cache)
 }

@@ -94,13 +94,13 @@ func TestNothingBefore(t *testing.T) {
 				defer stop()
 				time.Sleep(time.Minute - time.Second)
 				synctest.Wait()
-				if n, _ := ca.seen(); n > 0 || s.Status()[0].Doing != Waiting || s.Status()[0].Trouble == "" || s.Status()[0].Shown != SelfSigned {
+				if n, _ := ca.seen(); n > 0 || s.Status()[0].Doing != Waiting || s.Status()[0].Trouble.Empty() || s.Status()[0].Shown != SelfSigned {
 					t.Errorf("%d orders, %+v", n, s.Status())
 				}
 				blocked.set(false)
 				time.Sleep(tt.soon)
 				synctest.Wait()
-				if n, _ := ca.seen(); n != 1 || s.Status()[0].Shown != Valid || s.Status()[0].Trouble != "" {
+				if n, _ := ca.seen(); n != 1 || s.Status()[0].Shown != Valid || !s.Status()[0].Trouble.Empty() {
 					t.Errorf("%d orders, %+v", n, s.Status())
 				}
 			})
@@ -227,7 +227,7 @@ func TestAwayCostsNothing(t *testing.T) {
 		defer stop()
 		time.Sleep(3 * 24 * time.Hour)
 		st := s.Status()[0]
-		if st.Doing != Failed || st.Orders != 0 || !strings.Contains(st.Trouble, "we try again") || time.Until(st.Next) > lookLeast {
+		if st.Doing != Failed || st.Orders != 0 || !strings.Contains(st.Trouble.EN, "we try again") || time.Until(st.Next) > lookLeast {
 			t.Errorf("%+v", st)
 		}
 		ca.fail.set(nil)
@@ -345,7 +345,7 @@ func TestDamaged(t *testing.T) {
 					s, stop := start(t, dir, ca, state, ACME{})
 					defer stop()
 					time.Sleep(70 * 24 * time.Hour)
-					if st := s.Status()[0]; n != 1 || st.Shown != Valid || st.Trouble != "" {
+					if st := s.Status()[0]; n != 1 || st.Shown != Valid || !st.Trouble.Empty() {
 						t.Errorf("%d spoilt, %+v", n, st)
 					}
 					ca.lawful(t)
@@ -379,7 +379,7 @@ func TestOwnFiles(t *testing.T) {
 		if n, _ := ca.seen(); n != 1 {
 			t.Errorf("%d orders", n)
 		}
-		if st[2].Shown != None || !strings.Contains(st[2].Trouble, "inside your home") || Worst(st) != None {
+		if st[2].Shown != None || !strings.Contains(st[2].Trouble.EN, "inside your home") || Worst(st) != None {
 			t.Errorf("%+v", st[2])
 		}
 		cancel()

@@ -3,7 +3,6 @@ package certs
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -69,7 +68,7 @@ func (l *limiter) take(name string) error {
 		return err
 	}
 	if d := r.wait(); d > 0 {
-		return fmt.Errorf("%w; the next may be in %s", errLimited, d.Round(time.Second))
+		return &Reason{both("as many certificates as allowed were ordered; the next may be in %s", "証明書の依頼が上限に達しました。次に依頼できるまで: %s", d.Round(time.Second)), errLimited}
 	}
 	next := *r
 	next.Ages = append(r.Ages[:len(r.Ages):len(r.Ages)], 0)

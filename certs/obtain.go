@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -19,20 +18,20 @@ var backOff = [...]time.Duration{time.Hour, 5 * time.Hour, 18 * time.Hour, 2 * 2
 // obtain makes an order and sees what came of it.
 func (k *keeper) obtain(ctx context.Context, e *entry, way string, cache *certmagic.Cache) view {
 	k.mu.Lock()
-	e.doing, e.trouble = Ordering, "" // what was in the way is not any more
+	e.doing, e.trouble = Ordering, Text{} // what was in the way is not any more
 	k.mu.Unlock()
 	before := k.limits.count(e.name)
 	err := k.order(ctx, e, way, cache)
 	if err == nil {
 		old := e.cert
 		if k.load(e); e.cert == old || !e.current {
-			err = errors.New("what the CA sent cannot be used")
+			err = &Reason{Text: Text{"what the CA sent cannot be used", "認証局から届いた証明書を使用できません"}}
 		}
 	}
 	if err == nil {
-		e.fails, e.failed, e.notYet, e.why = 0, map[string]int{}, time.Time{}, ""
+		e.fails, e.failed, e.notYet, e.why = 0, map[string]int{}, time.Time{}, Text{}
 		e.ari, e.askARI, e.since = acme.RenewalInfo{}, time.Time{}, time.Now()
-		return view{Resting, "", 0}
+		return view{Resting, Text{}, 0}
 	}
 	if ctx.Err() != nil {
 		return view{Resting, e.why, lookNames}
@@ -50,7 +49,7 @@ func (k *keeper) obtain(ctx context.Context, e *entry, way string, cache *certma
 	}
 	if v.trouble != e.why {
 		e.why = v.trouble
-		k.log.Warn("no certificate", "name", e.name, "challenge", way, "why", v.trouble, "next", now.Add(v.again), "err", err)
+		k.log.Warn("no certificate", "name", e.name, "challenge", way, "why", v.trouble.EN, "next", now.Add(v.again), "err", err)
 	}
 	return v
 }

@@ -29,18 +29,18 @@ const (
 
 // A Status is how things are about one name.
 type Status struct {
-	Name        string
-	Shown       Shown
-	Own         bool      // the owner's files are shown
-	Issuer      string    // who signed what is shown
-	NotAfter    time.Time // of what is shown
-	Fingerprint string    // of what is shown, SHA-256 in hex
-	Renew       time.Time // when it is to be renewed; zero if nobody will
+	Name        string    `json:"name"`
+	Shown       Shown     `json:"shown"`
+	Own         bool      `json:"own"`            // the owner's files are shown
+	Issuer      string    `json:"issuer"`         // who signed what is shown
+	NotAfter    time.Time `json:"not_after"`      // of what is shown
+	Fingerprint string    `json:"fingerprint"`    // of what is shown, SHA-256 in hex
+	Renew       time.Time `json:"renew,omitzero"` // when it is to be renewed; zero if nobody will
 
-	Doing   Doing
-	Trouble string    // why there is no newer certificate, and what to do
-	Next    time.Time // when we will try, or look, again; zero if we will not
-	Orders  int       // in the last week
+	Doing   Doing     `json:"doing"`
+	Trouble Text      `json:"trouble,omitzero"` // why there is no newer certificate, and what to do
+	Next    time.Time `json:"next,omitzero"`    // when we will try, or look, again; zero if we will not
+	Orders  int       `json:"orders"`           // in the last week
 }
 
 // Status tells about every name that a certificate is wanted for; without ACME

@@ -49,21 +49,34 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("%w: %w", errAway, &net.OpError{Op: "dial", Err: errors.New("refused")}), h, "ca.test cannot be reached just now. Nothing for you to do"},
 		{&net.DNSError{Err: "timeout", IsTimeout: true}, h, "cannot be reached just now"},
 		{fmt.Errorf("%w: %w", errAway, x509.UnknownAuthorityError{}), h, "the clock here is wrong, or something in between"},
-		{fmt.Errorf("%w; the next may be in 5m", errLimited), h, "As many certificates as allowed were ordered; the next may be in 5m."},
+		{fmt.Errorf("x: %w", &Reason{both("as many certificates as allowed were ordered; the next may be in %s", "依頼できるまで: %s", "5m"), errLimited}), h, "As many certificates as allowed were ordered; the next may be in 5m."},
 		{fmt.Errorf("x: %w", errUnseen), d, "its servers did not show it in time"},
 		{errors.New("disk full"), h, "No certificate could be got: disk full."},
 	} {
 		got := k.explain(tt.err, "mail.a.test", tt.way)
-		if !strings.Contains(got, tt.want) {
+		if !strings.Contains(got.EN, tt.want) {
 			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
 		}
-		checkSentence(t, got)
+		checkText(t, got)
 	}
+}
+
+// checkText: the Japanese is Japanese, and both are sentences.
+func checkText(t *testing.T, got Text) {
+	t.Helper()
+	if !strings.ContainsFunc(got.JA, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
+		t.Errorf("%q is no Japanese", got.JA)
+	}
+	if strings.Contains(got.EN+got.JA, "%!") {
+		t.Errorf("%q: a value has no place", got)
+	}
+	checkSentence(t, got.EN)
+	checkSentence(t, strings.TrimSuffix(got.JA, "。")+".")
 }
 
 func checkSentence(t *testing.T, s string) {
 	t.Helper()
-	if len(s) > maxSentence+300 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) || s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?") && !strings.HasSuffix(s, "…") {
+	if utf8.RuneCountInString(s) > maxSentence+300 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) || s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?") && !strings.HasSuffix(s, "…") {
 		t.Errorf("%q is no sentence", s)
 	}
 }
@@ -104,10 +117,11 @@ func FuzzExplain(f *testing.F) {
 		for _, err := range []error{p, all, providerError{errors.New(detail)}, errors.New(detail)} {
 			for _, way := range ways {
 				got := k.explain(err, "mail.a.test", way)
-				if got == "" {
+				if got.EN == "" {
 					t.Errorf("%v: nothing is said", err)
 				}
-				checkSentence(t, got)
+				checkSentence(t, got.EN)
+				checkSentence(t, strings.TrimSuffix(got.JA, "。")+".")
 			}
 			if until := retryAfter(err, now); !until.IsZero() && (until.Before(now) || until.After(now.Add(week))) {
 				t.Errorf("%q: until %v", detail, until)
@@ -128,3 +142,19 @@ func TestSentenceOfAName(t *testing.T) {
 		}
 	}
 }
+
+// TestReason: whoever asks why gets both languages, also of an error that knows
+// only one.
+func TestReason(t *testing.T) {
+	for _, err := range []error{ErrNoConsent, errNoWay, errors.New("disk full"), fmt.Errorf("x: %w", ErrNoConsent)} {
+		checkText(t, reason(err))
+	}
+	if got := reason(ErrNoConsent); got.In("ja-JP") != got.JA || got.In("en") != got.EN || got.In("") != got.EN {
+		t.Errorf("%+v", got)
+	}
+	if !errors.Is(&Reason{Err: errLimited}, errLimited) || got(Text{}) != "" {
+		t.Error("a Reason hides what is behind it")
+	}
+}
+
+func got(t Text) string { t = sentences(t); return t.EN + t.JA }

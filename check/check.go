@@ -119,7 +119,7 @@ type Certificate struct {
 	Leaf    *x509.Certificate // nil if there is none
 	Issued  bool              // by an authority, not by ourselves
 	Waiting bool              // the first one is being had
-	Trouble string            // why the last try to have one failed, "" if it did not
+	Trouble Text              // why the last try to have one failed, empty if it did not
 }
 
 // A Memory keeps results over a restart. *store.Store is one.

@@ -70,7 +70,7 @@ func (c *Checker) certificate(_ context.Context, r results) found {
 	if err != nil {
 		return found{code: codeUnknown, detail: err.Error()}
 	}
-	f := found{detail: cert.Trouble, data: map[string]string{"host": c.o.Host, "trouble": cert.Trouble}}
+	f := found{detail: cert.Trouble.EN, data: map[string]string{"host": c.o.Host, "trouble_en": cert.Trouble.EN, "trouble_ja": cert.Trouble.JA}}
 	var left time.Duration
 	if cert.Leaf != nil {
 		left = time.Until(cert.Leaf.NotAfter)
@@ -78,7 +78,7 @@ func (c *Checker) certificate(_ context.Context, r results) found {
 		f.data["days"] = fmt.Sprint(max(0, int(left.Hours()/24)))
 	}
 	switch {
-	case cert.Leaf == nil && cert.Waiting, cert.Leaf != nil && !cert.Issued && cert.Waiting && cert.Trouble == "":
+	case cert.Leaf == nil && cert.Waiting, cert.Leaf != nil && !cert.Issued && cert.Waiting && cert.Trouble == Text{}:
 		f.code = "waiting"
 	case cert.Leaf == nil:
 		f.code = "none"

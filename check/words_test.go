@@ -71,3 +71,16 @@ func TestEveryState(t *testing.T) {
 		}
 	}
 }
+
+// What is said of a certificate is said in the reader's language, also within
+// the words around it.
+func TestTroubleInBothLanguages(t *testing.T) {
+	c := New(Options{Cert: func() (Certificate, error) {
+		return Certificate{Leaf: leaf(500), Trouble: Text{"The port is shut.", "ポートが閉じています。"}}, nil
+	}})
+	f := c.certificate(t.Context(), results{})
+	said := words["certificate.self"].means.fill(f.data)
+	if !strings.HasSuffix(said.EN, " The port is shut.") || !strings.HasSuffix(said.JA, "ポートが閉じています。") || strings.Contains(said.JA, "The port") {
+		t.Errorf("%+v", said)
+	}
+}

@@ -241,8 +241,8 @@ func (t *turn) awaitCertificate(ctx context.Context) error {
 		if n.Name == c.Host && (n.Shown == certs.Valid || n.Own) {
 			return nil
 		}
-		if n.Name == c.Host && n.Trouble != "" {
-			return &waitError{why: Say("firstboot.wait.certificate"), detail: n.Trouble}
+		if n.Name == c.Host && !n.Trouble.Empty() {
+			return &waitError{why: Say("firstboot.wait.certificate"), detail: n.Trouble.In(t.of(Language, "language"))}
 		}
 	}
 	if c.Agreed == nil {

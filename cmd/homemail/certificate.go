@@ -22,18 +22,22 @@ func certificateCommands() []command {
 	}
 }
 
-func showCertificates(in *invocation, _ *flag.FlagSet) action {
-	return in.certificates("certificate.list", admin.Empty{})
+func showCertificates(in *invocation, f *flag.FlagSet) action {
+	return in.certificates("certificate.list", admin.Empty{}, troubleLanguage(f))
 }
 
-func retryCertificates(in *invocation, _ *flag.FlagSet) action {
-	return in.certificates("certificate.retry", admin.Empty{})
+func retryCertificates(in *invocation, f *flag.FlagSet) action {
+	return in.certificates("certificate.retry", admin.Empty{}, troubleLanguage(f))
+}
+
+func troubleLanguage(f *flag.FlagSet) *string {
+	return f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 }
 
 func agreeCertificates(in *invocation, f *flag.FlagSet) action {
-	email := f.String("email", "", "`ADDRESS` where the authority may warn you")
+	email, lang := f.String("email", "", "`ADDRESS` where the authority may warn you"), troubleLanguage(f)
 	return func(ctx context.Context, args []string) error {
-		return in.certificates("certificate.agree", admin.AgreeCA{Email: *email})(ctx, args)
+		return in.certificates("certificate.agree", admin.AgreeCA{Email: *email}, lang)(ctx, args)
 	}
 }
 
@@ -43,7 +47,7 @@ func withdrawCertificates(in *invocation, _ *flag.FlagSet) action {
 	}
 }
 
-func (in *invocation) certificates(verb string, q any) action {
+func (in *invocation) certificates(verb string, q any, lang *string) action {
 	return func(ctx context.Context, _ []string) error {
 		var c admin.Certificates
 		if err := in.ask(ctx, verb, q, &c); err != nil {
@@ -52,12 +56,12 @@ func (in *invocation) certificates(verb string, q any) action {
 		if in.global.json {
 			return in.print(c)
 		}
-		in.tellCertificates(c)
+		in.tellCertificates(c, *lang)
 		return nil
 	}
 }
 
-func (in *invocation) tellCertificates(c admin.Certificates) {
+func (in *invocation) tellCertificates(c admin.Certificates, lang string) {
 	ca := c.Directory
 	if u, err := url.Parse(c.Directory); err == nil && u.Host != "" {
 		ca = u.Host
@@ -69,8 +73,8 @@ func (in *invocation) tellCertificates(c admin.Certificates) {
 	}
 	for _, s := range c.Names {
 		fmt.Fprintf(in.stdout, "\n%s\n    %s\n", s.Name, shown(s))
-		if s.Trouble != "" {
-			fmt.Fprintf(in.stdout, "    %s\n", s.Trouble)
+		if !s.Trouble.Empty() {
+			fmt.Fprintf(in.stdout, "    %s\n", s.Trouble.In(lang))
 		}
 		if !s.Next.IsZero() && s.Doing == certs.Failed {
 			fmt.Fprintf(in.stdout, "    The next try is at %s.\n", s.Next.Local().Format("2006-01-02 15:04"))

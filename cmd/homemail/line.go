@@ -205,7 +205,7 @@ func (h *house) certificate() (c check.Certificate, err error) {
 	for _, s := range h.certs.Status() {
 		if s.Name == h.config.Host() {
 			c.Issued = s.Shown != certs.SelfSigned && !selfSigned(c.Leaf)
-			c.Waiting, c.Trouble = s.Doing == certs.Ordering, s.Trouble
+			c.Waiting, c.Trouble = s.Doing == certs.Ordering, check.Text(s.Trouble)
 		}
 	}
 	return c, nil

@@ -152,14 +152,19 @@ func (h *house) domains() []string {
 // pointsHere tells why a name does not lead to us, in a sentence.
 func (h *house) pointsHere(ctx context.Context, name string) error {
 	if h.dns == nil {
-		return errors.New("this server asks no DNS")
+		return certReason(nil, "this server asks no DNS", "このサーバーはDNSに問い合わせません")
 	}
 	c := dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log})
 	at, err := c.Addresses(ctx, name)
 	if err != nil {
-		return fmt.Errorf("%s: the DNS could not be asked: %w", name, err)
+		return certReason(err, "%s: the DNS could not be asked: %v", "%s のDNSに問い合わせできませんでした: %v", name, err)
 	}
 	return leadsHere(name, at, h.known())
+}
+
+// certReason is an error that says why there is no certificate in both languages, of the same values.
+func certReason(err error, en, ja string, values ...any) error {
+	return &certs.Reason{Text: certs.Text{EN: fmt.Sprintf(en, values...), JA: fmt.Sprintf(ja, values...)}, Err: err}
 }
 
 // known are the addresses that are ours for certain: those of this computer,
@@ -176,18 +181,21 @@ func (h *house) known() []netip.Addr {
 // the CA will.
 func leadsHere(name string, at, ours []netip.Addr) error {
 	if len(at) == 0 {
-		return fmt.Errorf("%s is not in the DNS yet: publish the records that `homemail dns` shows", name)
+		return certReason(nil, "%s is not in the DNS yet: publish the records that `homemail dns` shows",
+			"%s はまだDNSに登録されていません。`homemail dns` で表示されるレコードを登録してください", name)
 	}
 	for _, a := range at {
 		if slices.Contains(ours, a.Unmap()) {
 			continue
 		}
 		if inside(a) {
-			return fmt.Errorf("%s leads to %s, which is an address inside of a house and not this computer's: correct its record", name, a)
+			return certReason(nil, "%s leads to %s, which is an address inside of a house and not this computer's: correct its record",
+				"%s は %s を指していますが、これは家庭内のアドレスで、このコンピューターのものではありません。レコードを修正してください", name, a)
 		}
 		for _, b := range ours {
 			if b.Is4() == a.Unmap().Is4() && !inside(b) {
-				return fmt.Errorf("%s leads to %s, but this house is at %s: correct its record, or wait until the change has spread", name, a, b)
+				return certReason(nil, "%s leads to %s, but this house is at %s: correct its record, or wait until the change has spread",
+					"%s は %s を指していますが、この家のアドレスは %s です。レコードを修正するか、変更が行き渡るまでお待ちください", name, a, b)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -39,6 +40,10 @@ func TestLeadsHere(t *testing.T) {
 		err := leadsHere(name, addrs(tt.at), addrs(tt.ours))
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s at %q, we at %q: %v", name, tt.at, tt.ours, err)
+		}
+		var why *certs.Reason
+		if err != nil && (!errors.As(err, &why) || !strings.Contains(why.JA, "ください") || strings.Contains(why.JA, "%!")) {
+			t.Errorf("%v: not said in Japanese", err)
 		}
 	}
 }

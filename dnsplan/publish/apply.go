@@ -16,11 +16,11 @@ import (
 
 // A Report says which steps were done and which were not.
 type Report struct {
-	Done    []Step
-	NotDone []Step
+	Done    []Step `json:"done,omitempty"`
+	NotDone []Step `json:"not_done,omitempty"`
 
 	// Unclear are those that failed half way, or whose end could not be seen.
-	Unclear []Step
+	Unclear []Step `json:"unclear,omitempty"`
 }
 
 // Errors of Apply, SwitchMX and RestoreMX.

@@ -18,10 +18,10 @@ const keepMX = 30 * 24 * time.Hour
 
 // A FormerMX is where a domain's mail went before it was switched to us.
 type FormerMX struct {
-	Values []string      // none, if there was no MX
-	TTL    time.Duration // of the set
-	Ours   []string      // what was set in its place
-	At     time.Time
+	Values []string      `json:"values"` // none, if there was no MX
+	TTL    time.Duration `json:"ttl"`    // of the set
+	Ours   []string      `json:"ours"`   // what was set in its place
+	At     time.Time     `json:"at"`
 }
 
 // ErrNoFormer says that no MX of a domain is kept.

@@ -69,7 +69,7 @@ func New(o Options) *Publisher {
 // A Step is one change, of all records of one name and type.
 type Step struct {
 	dnsplan.Change
-	Was []string // all that stood there when it was planned, of others too
+	Was []string `json:"was,omitempty"` // all that stood there when it was planned, of others too
 }
 
 // after are all values that stand there once the step is done.
@@ -78,19 +78,19 @@ func (s Step) after() []string { return append(slices.Clone(s.Keep), s.Change.Ad
 // Changes are what has to be done so that a zone is as planned. They are plain
 // values: what a person was shown may be kept, and applied later.
 type Changes struct {
-	Zone  string
-	Steps []Step // of Apply, in this order: what is added first, then what is replaced, then what goes
-	MX    []Step // of SwitchMX
+	Zone  string `json:"zone"`
+	Steps []Step `json:"steps,omitempty"` // of Apply, in this order: what is added first, then what is replaced, then what goes
+	MX    []Step `json:"mx,omitempty"`    // of SwitchMX
 
 	// ByHand are those where a thing of others is in the way: Why says what.
-	ByHand []dnsplan.Result
+	ByHand []dnsplan.Result `json:"by_hand,omitempty"`
 
 	// Elsewhere are records of other zones, such as the leave for reports that
 	// another domain has to give.
-	Elsewhere []dnsplan.Record
+	Elsewhere []dnsplan.Record `json:"elsewhere,omitempty"`
 
 	// Unable are records of types that the provider does not have.
-	Unable []dnsplan.Record
+	Unable []dnsplan.Record `json:"unable,omitempty"`
 }
 
 // None reports whether nothing has to be done.

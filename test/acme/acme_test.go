@@ -62,7 +62,7 @@ func TestChallenges(t *testing.T) {
 				t.Errorf("%d challenges are left in the zone", left)
 			}
 			for _, st := range h.Status() {
-				if st.Shown != certs.Valid || st.Trouble != "" || st.Renew.IsZero() || st.Orders != 1 {
+				if st.Shown != certs.Valid || !st.Trouble.Empty() || st.Renew.IsZero() || st.Orders != 1 {
 					t.Errorf("%+v", st)
 				}
 			}
@@ -260,7 +260,7 @@ func TestRefusals(t *testing.T) {
 			await(t, "words", patience, func() bool { return h.Status()[0].Doing != certs.Ordering && h.trouble(host) != "" })
 			h.Wake() // the limits stay
 			time.Sleep(time.Second)
-			if st := h.Status()[0]; st.Shown != certs.SelfSigned || !strings.Contains(st.Trouble, tt.want) {
+			if st := h.Status()[0]; st.Shown != certs.SelfSigned || !strings.Contains(st.Trouble.EN, tt.want) {
 				t.Errorf("%+v", st)
 			}
 			if c.orders() != tt.orders {

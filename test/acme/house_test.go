@@ -270,7 +270,7 @@ func await(t *testing.T, what string, limit time.Duration, ok func() bool) time.
 func (h *house) trouble(name string) string {
 	for _, st := range h.Status() {
 		if st.Name == name {
-			return st.Trouble
+			return st.Trouble.EN
 		}
 	}
 	return ""

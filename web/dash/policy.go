@@ -73,8 +73,9 @@ type certificatesView struct {
 
 type certificate struct {
 	certs.Status
-	State page.State
-	Word  string // key
+	State   page.State
+	Word    string // key
+	Trouble string // in the reader's language
 }
 
 // agreement is the form of the owner's word to ask the CA.
@@ -94,7 +95,7 @@ func (d *Dash) showCertificates(w http.ResponseWriter, r *http.Request, form pag
 	}
 	v := certificatesView{Certificates: list, Form: form}
 	for _, c := range list.Names {
-		row := certificate{c, page.Unknown, "dash.certificate." + string(c.Shown)}
+		row := certificate{c, page.Unknown, "dash.certificate." + string(c.Shown), d.pick(r, c.Trouble.EN, c.Trouble.JA)}
 		switch {
 		case c.Shown == certs.Valid:
 			row.State = page.Good

@@ -192,7 +192,7 @@ func (h *House) names(own string, now time.Time) {
 		"certificate.list": admin.Certificates{Directory: "https://acme.example/directory", Agreed: &certs.Consent{Directory: "https://acme.example/directory", Given: now.Add(-700 * time.Hour)}, Host: "mail.example.jp",
 			Names: []certs.Status{
 				{Name: "mail.example.jp", Shown: certs.Valid, Issuer: "Let's Encrypt R11" + own, NotAfter: now.Add(1400 * time.Hour), Renew: now.Add(700 * time.Hour), Fingerprint: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
-				{Name: "mta-sts.example.jp", Shown: certs.None, Doing: certs.Failed, Trouble: "The authority could not reach port 80 of this house. Open it on the router." + own, Next: now.Add(time.Hour)},
+				{Name: "mta-sts.example.jp", Shown: certs.None, Doing: certs.Failed, Trouble: certs.Text{EN: "The authority could not reach port 80 of this house. Open it on the router." + own, JA: "認証局からこの家のポート80に接続できませんでした。ルーターで開放してください。" + own}, Next: now.Add(time.Hour)},
 			}},
 		"certificate.agree": admin.Certificates{}, "certificate.retry": admin.Certificates{}, "certificate.withdraw": admin.Empty{},
 	}
