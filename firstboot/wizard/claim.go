@@ -71,11 +71,13 @@ func (z *Wizard) first(w http.ResponseWriter, r *http.Request) {
 	})(w, r)
 }
 
-// goOn is the page that is next: the first that wants an answer, else one that
-// waits, else the end.
+// goOn is the page that is next: the first that wants an answer or a word, else
+// one that waits, else the end.
 func goOn(o firstboot.Overview) string {
-	if o.Current != "" {
-		return path(o.Current)
+	for _, v := range o.Steps {
+		if v.Status == firstboot.Waiting && v.Next.IsZero() || v.ID == o.Current {
+			return path(v.ID)
+		}
 	}
 	for _, v := range o.Steps {
 		if v.Status == firstboot.Waiting || v.Status == firstboot.Doing {

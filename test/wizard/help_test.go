@@ -1,7 +1,12 @@
 package wizard
 
 import (
+	"context"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 )
 
@@ -17,4 +22,13 @@ func cookies(v *visitor) (list []string) {
 		list = append(list, c.Name+"="+c.Value)
 	}
 	return list
+}
+
+type recorder = httptest.ResponseRecorder
+
+func newRecorder() *recorder { return httptest.NewRecorder() }
+
+// withLocal is the context of a connection to an address of ours.
+func withLocal(ctx context.Context, at netip.AddrPort) context.Context {
+	return context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(net.TCPAddrFromAddrPort(at)))
 }

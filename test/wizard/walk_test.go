@@ -107,11 +107,10 @@ func (v *visitor) has(text string) *visitor {
 // until loads a page until it says something.
 func (v *visitor) until(path, text string) *visitor {
 	v.t.Helper()
-	for range 100 {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if v.get(path); strings.Contains(v.page, text) {
 			return v
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	v.t.Fatalf("%s never says %q:\n%s", path, text, words(v.page))
 	return v

@@ -56,6 +56,7 @@ type World struct {
 	mu      sync.Mutex
 	line    admin.Line
 	slow    time.Duration
+	secure  string         // where the pages are over HTTPS
 	checks  []check.Result // as they come in
 	cert    bool
 	in, out *firstboot.Letter
@@ -159,6 +160,7 @@ func (w *World) start() {
 		Engine: engine, Claim: w.Claim, House: w, Set: set, SignIn: w.signIn, Owner: func(r *http.Request) bool { return w.who(r) != nil },
 		Password: session.Generate4Words, Log: slog.New(slog.DiscardHandler), Server: server,
 		Checks:      w.results,
+		Secure:      func(*http.Request) string { return w.secure },
 		Fingerprint: func() string { return "harbor violin maple trout" },
 	}
 	ctx, stop := context.WithCancel(context.Background())
