@@ -98,7 +98,6 @@ func TestBombs(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := time.Now()
 		got, err := Parse(in)
 		runtime.ReadMemStats(&after)
 		if err == nil || got != nil && !reflect.ValueOf(got).IsNil() {
@@ -106,9 +105,6 @@ func TestBombs(t *testing.T) {
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
 			t.Errorf("%s took %d MB", name, used>>20)
-		}
-		if d := time.Since(start); d > 3*time.Second {
-			t.Errorf("%s took %v", name, d)
 		}
 	}
 	entity := `<!DOCTYPE feedback [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>` + strings.Replace(report("&b;", "1", "example.test", someDay), "&b=2", "", 1)
