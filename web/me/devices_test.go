@@ -21,14 +21,19 @@ func TestTickets(t *testing.T) {
 				t.Errorf("use %d: %t", i, ok)
 			}
 		}
+		held := func() int {
+			list.mu.Lock()
+			defer list.mu.Unlock()
+			return len(list.list)
+		}
 		for range 3 * ticketsMost {
-			if add(); len(list.list) > ticketsMost {
-				t.Fatalf("%d tickets", len(list.list))
+			if add(); held() > ticketsMost {
+				t.Fatalf("%d tickets", held())
 			}
 		}
 		time.Sleep(ticketFor)
 		synctest.Wait()
-		if n := len(list.list); n != 0 {
+		if n := held(); n != 0 {
 			t.Errorf("%d tickets after %v", n, ticketFor)
 		}
 	})
