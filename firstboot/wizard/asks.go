@@ -95,7 +95,7 @@ func (in *ownForm) unsure(z *Wizard, r *http.Request) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
 	defer cancel()
 	f, err := z.o.Engine.Detect(ctx, firstboot.Address)
-	return err == nil && f.Domain != nil && f.Domain.Domain != "" && !f.Domain.Registered && f.Domain.Host.Zone == "" && len(f.Domain.MX) == 0
+	return err == nil && f.Domain != nil && f.Domain.Domain != "" && !f.Domain.Registered
 }
 
 // settleLine answers how to connect where that follows from the address.

@@ -75,7 +75,8 @@ func (z *Wizard) first(w http.ResponseWriter, r *http.Request) {
 // one that waits, else the end.
 func goOn(o firstboot.Overview) string {
 	for _, v := range o.Steps {
-		if v.Status == firstboot.Waiting && v.Next.IsZero() || v.ID == o.Current {
+		somebody := v.Next.IsZero() || v.ID == firstboot.FirstMail // has to do something
+		if v.Status == firstboot.Waiting && somebody || v.ID == o.Current {
 			return path(v.ID)
 		}
 	}

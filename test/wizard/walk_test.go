@@ -188,3 +188,46 @@ func TestWalk(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherHouses sets up those that have no domain of their own.
+func TestOtherHouses(t *testing.T) {
+	t.Run("inside", func(t *testing.T) {
+		v := New(t).claimed("ja").toAddress()
+		v.post("/first/address", "choose", "kind", "kind", "inside").want(200, "/first/address")
+		v.post("/first/address", "kind", "inside", "local", "taro").want(200, "/first/safe")
+		v.post("/first/safe/skip").want(200, "/first/people").has("/first/people/add")
+		for _, gone := range []string{`href="/first/dns"`, `href="/first/switch"`, `href="/first/connection"`} {
+			if strings.Contains(v.page, gone) {
+				t.Errorf("there is %s", gone)
+			}
+		}
+	})
+	t.Run("keep", func(t *testing.T) {
+		v := New(t).claimed("en").toAddress()
+		v.post("/first/address", "choose", "kind", "kind", "keep")
+		v.post("/first/address", "kind", "keep", "present", "taro@").want(422, "/first/address").has("taro@example.jp")
+		v.post("/first/address", "kind", "keep", "present", "taro@example.com").want(200, "/first/connection").has("taro@example.com")
+		v.post("/first/connection", "fetch_host", "imap.example.com", "fetch_password", "secret of elsewhere", "host", "smtp.example.com").want(200, "/first/firstmail")
+		if strings.Contains(v.get("/first/connection?change=1").page, "secret of elsewhere") {
+			t.Error("a secret came back")
+		}
+	})
+	t.Run("unknown domain", func(t *testing.T) {
+		v := New(t).claimed("en").toAddress()
+		v.post("/first/address", "choose", "kind", "kind", "own")
+		v.post("/first/address", "kind", "own", "domain", "examlpe.jp", "local", "taro").want(200, "/first/address").has("examlpe.jp").has(`name="sure"`)
+		if v.Show().Owner == "" || v.made() {
+			t.Error("an account was made of a slip of the pen")
+		}
+		v.post("/first/address", "kind", "own", "domain", "examlpe.jp", "local", "taro", "sure", "examlpe.jp").want(200, "/first/line")
+	})
+}
+
+// made reports whether there is an account.
+func (w *World) made() bool {
+	list, err := w.Store.Accounts()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(list) > 0
+}

@@ -28,6 +28,7 @@ import (
 	"homemail/check"
 	"homemail/clock"
 	"homemail/config"
+	"homemail/dnsplan"
 	"homemail/dnsplan/publish"
 	"homemail/firstboot"
 	"homemail/firstboot/wizard"
@@ -45,6 +46,9 @@ import (
 
 // Code is what the box shows.
 const Code = "K7QM-4T2X"
+
+// Nobodys is a domain that nobody has.
+const Nobodys = "examlpe.jp"
 
 // A World is a house that nobody has set up yet, and what is around it.
 type World struct {
@@ -286,6 +290,14 @@ func (w *World) Do(ctx context.Context, verb string, request json.RawMessage) (a
 			}
 		}
 		return line, nil
+	case "domain.look":
+		var q admin.Domain
+		if err := json.Unmarshal(request, &q); err != nil {
+			return nil, err
+		}
+		if q.Domain == Nobodys {
+			return admin.DomainLook{Domain: q.Domain, Host: dnsplan.DNSHost{Zone: "jp", NS: []string{"a.dns.jp"}}}, nil
+		}
 	case "certificate.list":
 		v, err := w.House.Do(ctx, verb, request)
 		c, _ := v.(admin.Certificates)
