@@ -56,6 +56,7 @@ const (
 	tCount
 	tDetail
 	tDetails
+	tAuth
 )
 
 var errRow = errors.New("a row of events is damaged")
@@ -103,6 +104,7 @@ func appendEvent(b []byte, e *Event) []byte {
 	number(tCode, uint64(max(e.Reply.Code, 0)))
 	number(tNext, millis(e.Next))
 	number(tCount, uint64(max(e.Count, 0)))
+	number(tAuth, e.Auth.pack())
 	return b
 }
 
@@ -133,7 +135,7 @@ func decodeEvent(b []byte) (e Event, err error) {
 }
 
 func (e *Event) number(tag byte, v []byte) error {
-	if tag > tDetails {
+	if tag > tAuth {
 		return nil // of a newer homemail
 	}
 	n, w := binary.Uvarint(v)
@@ -157,6 +159,8 @@ func (e *Event) number(tag byte, v []byte) error {
 		e.Next = fromMillis(n)
 	case tCount:
 		e.Count = int(uint32(n))
+	case tAuth:
+		e.Auth = unpackAuth(n)
 	}
 	return nil
 }

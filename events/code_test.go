@@ -16,6 +16,7 @@ func full() Event {
 	e := message(1)
 	e.Unsure, e.More, e.TLS, e.Device, e.Who, e.What, e.Door = true, 3, "TLS 1.3", "phone", "anna", "dns.push", "web"
 	e.Reason, e.Domain, e.Cause, e.Reply = Forged, "example.com", mail.CauseReply, mail.Reply{Code: 550, Enhanced: "5.1.1", Text: "no\nsuch user"}
+	e.Auth = Auth{mail.ResultSoftFail, mail.ResultPass, mail.ResultPermError}
 	e.Next, e.Count, e.Detail, e.Details = noon.Add(time.Hour), 7, "something", "何か"
 	return e
 }

@@ -58,6 +58,7 @@ var english = catalog{
 		Marked: {"It calls itself junk.", "If it is not, move it to the inbox."},
 		Other:  {"It looked suspicious: {detail}", "If it is no junk, move it to the inbox."},
 	},
+	Auth:  "Its origin was checked: {auth}.",
 	Owner: "The owner", Null: "a mail server", Nobody: "nobody yet", Others: " and {n} more", Joiner: ", ",
 	Doors: map[string]string{
 		"smtp": "sending", "submission": "sending", "imap": "IMAP", "pop3": "POP3", "web": "web page", "cli": "command line", "api": "program", "wizard": "setup",
@@ -68,7 +69,7 @@ var english = catalog{
 		"alias.add": "set an alias:", "alias.remove": "removed an alias:", "domain.add": "added a domain:", "domain.remove": "removed a domain:",
 		"forward": "changed a forwarding:", "setting.set": "changed a setting:", "route.set": "changed how mail leaves:", "route.remove": "removed a route:",
 		"route.sender": "changed how an address sends:", "smarthost.save": "saved a smarthost:", "smarthost.remove": "removed a smarthost:",
-		"dkim.rotate": "began to change a signing key:", "dkim.activate": "changed a signing key:",
+		"ban.lift": "let an address sign in again:", "dkim.rotate": "began to change a signing key:", "dkim.activate": "changed a signing key:",
 		"sending.pause": "paused the sending of an account:", "sending.resume": "let an account send again:",
 		"machine.add": "let a device send without signing in:", "machine.remove": "took back that a device may send without signing in:",
 		"bridge.add": "added a mailbox to fetch from:", "bridge.remove": "removed a mailbox to fetch from:", "bridge.password": "changed the password for fetching:",
@@ -79,6 +80,9 @@ var english = catalog{
 		"freename.register": "registered a free name:", "alert.set": "changed where alerts go:",
 		"zone.set": "saved the access to a DNS provider:", "zone.follow": "changed whether DNS follows the address:", "zone.remove": "removed the access to a DNS provider:",
 		"dyndns.add": "added a dynamic DNS service:", "dyndns.remove": "removed a dynamic DNS service:", "publish.apply": "wrote DNS records:",
+		"owner.add": "made somebody an owner:", "owner.remove": "made an owner a person like the others:", "owner.reset": "made a new password for an owner:",
+		"password.reset": "made a new password for the web:", "session.end": "signed somebody out on the web:", "vacation.set": "changed the reply of somebody who is away:",
+		"token.add": "made a token for a program:", "token.remove": "took a program's token back:",
 		"mx.switch": "switched the mail of a domain to here:", "mx.restore": "switched the mail of a domain back:",
 	},
 }

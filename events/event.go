@@ -85,6 +85,7 @@ type Event struct {
 	What    string     `json:"what,omitempty"`   // the operation, the check, the version, the hop
 	Reason  Reason     `json:"reason,omitempty"`
 	Domain  string     `json:"domain,omitempty"` // that the reason is about
+	Auth    Auth       `json:"auth,omitzero"`    // of a message that strangers brought
 	Cause   mail.Cause `json:"cause,omitempty"`
 	Reply   mail.Reply `json:"reply,omitzero"`   // ours to who was refused, or the remote server's
 	Next    time.Time  `json:"next,omitzero"`    // when it is tried again

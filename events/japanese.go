@@ -58,6 +58,7 @@ var japanese = catalog{
 		Marked: {"メール自体に迷惑メールの印が付いています。", "迷惑メールでなければ、受信箱に移してください。"},
 		Other:  {"疑わしい点がありました: {detail}", "迷惑メールでなければ、受信箱に移してください。"},
 	},
+	Auth:  "送信元を確認しました（{auth}）。",
 	Owner: "管理者", Null: "メールサーバー", Nobody: "(宛先なし)", Others: " ほか {n} 件", Joiner: "、",
 	Doors: map[string]string{
 		"smtp": "送信", "submission": "送信", "imap": "IMAP", "pop3": "POP3", "web": "ウェブ", "cli": "コマンド", "api": "プログラム", "wizard": "初期設定",
@@ -68,7 +69,7 @@ var japanese = catalog{
 		"alias.add": "別名の設定", "alias.remove": "別名の削除", "domain.add": "ドメインの追加", "domain.remove": "ドメインの削除",
 		"forward": "転送の変更", "setting.set": "設定の変更", "route.set": "送信経路の変更", "route.remove": "送信経路の削除",
 		"route.sender": "アドレスの送信方法の変更", "smarthost.save": "送信サーバーの保存", "smarthost.remove": "送信サーバーの削除",
-		"dkim.rotate": "署名鍵の交換の開始", "dkim.activate": "署名鍵の交換",
+		"ban.lift": "ログイン停止の解除", "dkim.rotate": "署名鍵の交換の開始", "dkim.activate": "署名鍵の交換",
 		"sending.pause": "アカウントの送信の停止", "sending.resume": "アカウントの送信の再開",
 		"machine.add": "ログインなしで送信できる機器の追加", "machine.remove": "ログインなしで送信できる機器の削除",
 		"bridge.add": "取り込み元の追加", "bridge.remove": "取り込み元の削除", "bridge.password": "取り込み用パスワードの変更",
@@ -79,6 +80,9 @@ var japanese = catalog{
 		"freename.register": "無料の名前の登録", "alert.set": "通知先の変更",
 		"zone.set": "DNS 事業者への接続情報の保存", "zone.follow": "DNS の自動追従の変更", "zone.remove": "DNS 事業者への接続情報の削除",
 		"dyndns.add": "ダイナミック DNS の追加", "dyndns.remove": "ダイナミック DNS の削除", "publish.apply": "DNS レコードの書き込み",
+		"owner.add": "管理者の追加", "owner.remove": "管理者の解除", "owner.reset": "管理者のパスワードの再設定",
+		"password.reset": "ウェブのパスワードの再設定", "session.end": "ウェブからのログアウト", "vacation.set": "不在時の返信の変更",
+		"token.add": "プログラム用トークンの作成", "token.remove": "プログラム用トークンの取り消し",
 		"mx.switch": "ドメインのメールの切り替え", "mx.restore": "ドメインのメールの切り戻し",
 	},
 }

@@ -38,6 +38,7 @@ type catalog struct {
 
 	Reasons map[Reason]phrase
 	Junks   map[Reason]phrase // why it is junk
+	Auth    string            // what was found out about where a message comes from
 
 	Owner  string            // who changed something, if no name is known
 	Null   string            // the null sender
@@ -65,6 +66,8 @@ func (e *Event) Words(language string) Words {
 	case Filed:
 		if e.Reason != "" {
 			w.What, p = c.Junk, c.Junks[e.Reason]
+		} else if e.Auth.DMARC != "" {
+			p.Why = c.Auth
 		}
 	case Submitted:
 		if e.Device != "" {
@@ -147,7 +150,7 @@ func (e *Event) filler(c *catalog) func(string) string {
 	return strings.NewReplacer(
 		"{from}", from, "{to}", e.recipients(c), "{remote}", remoteName(e.Remote), "{mailbox}", mailbox, "{device}", e.Device,
 		"{domain}", e.Domain, "{who}", who, "{door}", door, "{what}", what, "{count}", strconv.Itoa(e.Count),
-		"{detail}", e.Detail, "{next}", clockTime(e.Next), "{said}", strings.ReplaceAll(e.Reply.Text, "\n", " "),
+		"{auth}", e.Auth.String(), "{detail}", e.Detail, "{next}", clockTime(e.Next), "{said}", strings.ReplaceAll(e.Reply.Text, "\n", " "),
 	).Replace
 }
 

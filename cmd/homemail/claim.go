@@ -88,7 +88,10 @@ func (p firstPost) newest(of mail.Path, since time.Time, kinds []events.Kind, fi
 	page, err := p.log.Find(events.Query{Kinds: kinds, Account: a.ID, Since: since}, looked, 0)
 	for _, e := range page.Events {
 		if fits(e) {
-			l := &firstboot.Letter{At: e.At, From: e.From, Subject: e.Subject, TLS: e.TLS != "" || e.Kind == events.Fetched, Junk: e.Reason != "", ID: e.ID}
+			l := &firstboot.Letter{
+				At: e.At, From: e.From, Subject: e.Subject, ID: e.ID, TLS: e.TLS != "" || e.Kind == events.Fetched, Junk: e.Reason != "",
+				SPF: string(e.Auth.SPF), DKIM: string(e.Auth.DKIM), DMARC: string(e.Auth.DMARC),
+			}
 			if len(e.To) > 0 {
 				l.To = e.To[0]
 			}

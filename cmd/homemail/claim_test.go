@@ -58,14 +58,15 @@ func TestClaimOfServer(t *testing.T) {
 
 	since := time.Now().Add(-time.Minute)
 	for _, ev := range []events.Event{
-		{Kind: events.Filed, At: time.Now(), Account: a.ID, From: "mari@example.net", To: []mail.Path{"taro@example.jp"}, Subject: "hello", TLS: "TLS 1.3"},
+		{Kind: events.Filed, At: time.Now(), Account: a.ID, From: "mari@example.net", To: []mail.Path{"taro@example.jp"}, Subject: "hello", TLS: "TLS 1.3",
+			Auth: events.Auth{SPF: mail.ResultPass, DKIM: mail.ResultNone, DMARC: mail.ResultPass}},
 		{Kind: events.Filed, At: time.Now(), Account: a.ID, From: "hanako@example.jp", To: []mail.Path{"taro@example.jp"}},
 	} {
 		log.Add(ev)
 	}
 	p := firstPost{log, s}
 	l, err := p.Arrived(t.Context(), "taro@example.jp", since)
-	if err != nil || l == nil || l.From != "mari@example.net" || !l.TLS || l.Junk {
+	if err != nil || l == nil || l.From != "mari@example.net" || !l.TLS || l.Junk || l.SPF != "pass" || l.DKIM != "none" || l.DMARC != "pass" {
 		t.Errorf("%+v %v", l, err)
 	}
 	if l, err := p.Left(t.Context(), "taro@example.jp", since); l != nil || err != nil {

@@ -22,7 +22,7 @@ type story struct{ log *events.Log }
 func (s story) delivered(d deliver.Story) {
 	e := events.Event{
 		At: d.Trace.Time, ID: d.Trace.ID, MessageID: d.Structure.Envelope.MessageID, From: d.Envelope.From, Subject: d.Structure.Envelope.Subject,
-		Size: d.Size, Remote: d.Trace.Remote.Unmap().String(), TLS: d.Trace.TLS,
+		Size: d.Size, Remote: d.Trace.Remote.Unmap().String(), TLS: d.Trace.TLS, Auth: events.AuthOf(d.Trace.Verdict),
 	}
 	all := e
 	for _, r := range d.Envelope.To {
