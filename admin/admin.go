@@ -562,10 +562,6 @@ func (h *House) listDomains(context.Context, Empty) ([]string, error) {
 	return list, err
 }
 
-func (h *House) removeDomain(_ context.Context, q Address) (Empty, error) {
-	return Empty{}, h.Store.RemoveDomain(string(q.Address))
-}
-
 func (h *House) listMailboxes(_ context.Context, q Address) ([]Mailbox, error) {
 	a, err := h.Store.Account(q.Address)
 	if err != nil {

@@ -71,12 +71,20 @@ func routeDomain(s string) string {
 	return s
 }
 
-func (h *House) setRoute(_ context.Context, q Route) (Empty, error) {
-	return h.rerouted(h.Book.SetRoute(routeDomain(q.Domain), relay.Route{Way: q.Way, Smarthost: q.Smarthost, After: q.After}))
+func (h *House) setRoute(_ context.Context, q SetRoute) (Empty, error) {
+	domain, r := routeDomain(q.Domain), relay.Route{Way: q.Way, Smarthost: q.Smarthost, After: q.After}
+	if err := h.mayLeaveRoute(domain, r, q.Force); err != nil {
+		return Empty{}, err
+	}
+	return h.rerouted(h.Book.SetRoute(domain, r))
 }
 
-func (h *House) removeRoute(_ context.Context, q Domain) (Empty, error) {
-	return h.rerouted(h.Book.RemoveRoute(routeDomain(q.Domain)))
+func (h *House) removeRoute(_ context.Context, q RemoveRoute) (Empty, error) {
+	domain := routeDomain(q.Domain)
+	if err := h.mayLeaveRoute(domain, relay.Route{}, q.Force); err != nil {
+		return Empty{}, err
+	}
+	return h.rerouted(h.Book.RemoveRoute(domain))
 }
 
 func (h *House) setSender(_ context.Context, q SenderRoute) (Empty, error) {

@@ -243,17 +243,15 @@ func (h *House) planRestoreMX(ctx context.Context, q Domain) (out Push, err erro
 	return Push{Domain: domain, Changes: []publish.Changes{c}, Notes: h.restoreNotes(domain)}, err
 }
 
-// restoreNotes tells what would keep others' mail from where it went before: they
-// hold to a policy of MTA-STS that names this house alone, RFC 8461 §5.
+// restoreNotes tells what would keep others' mail from where it went before.
 func (h *House) restoreNotes(domain string) []string {
-	if h.Reports == nil {
-		return nil
+	switch why, err := h.heldToPolicy(domain); {
+	case err != nil:
+		return []string{err.Error()}
+	case why != "":
+		return []string{why}
 	}
-	if p, err := h.Reports.Policy(domain); err != nil || p.STS != "enforce" {
-		return nil
-	}
-	d := dnsplan.Display(domain)
-	return []string{fmt.Sprintf("MTA-STS of %s is at enforce: others would not deliver to any other server. First run homemail dns policy %s -sts none and homemail dns push %s, and wait a day", d, d, d)}
+	return nil
 }
 
 func (h *House) restoreMX(ctx context.Context, q ApplyPush) ([]Pushed, error) {

@@ -157,15 +157,16 @@ func TestRestoreNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.AddDomain("example.org"); err != nil {
-		t.Fatal(err)
-	}
 	h := &House{Store: s, Reports: reports.NewBook(s, reports.Options{})}
 	for sts, want := range map[string]int{"enforce": 1, "testing": 0, "none": 0} {
-		if _, err := h.Reports.SetPolicy("example.org", "", sts); err != nil {
+		domain := sts + ".example.org"
+		if err := s.AddDomain(domain); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.restoreNotes("example.org"); len(got) != want {
+		if _, err := h.Reports.SetPolicy(domain, "", sts); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.restoreNotes(domain); len(got) != want {
 			t.Errorf("%s: %q", sts, got)
 		}
 	}

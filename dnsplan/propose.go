@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
@@ -16,6 +17,10 @@ const (
 	stsTrialAge = 86400
 	stsAge      = 1209600
 )
+
+// STSHeld is how long others may hold to a policy of "enforce" after it was
+// taken back, RFC 8461 §8.3.
+const STSHeld = stsAge * time.Second
 
 // ProposeDMARC returns the next stricter policy once reports have been clean
 // for long enough under the one that is there; ok is false if that is to stay.

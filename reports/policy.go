@@ -18,6 +18,9 @@ type Policy struct {
 	DMARCSince time.Time `json:"dmarc_since,omitzero"`
 	STS        string    `json:"sts"` // none, testing or enforce
 	STSSince   time.Time `json:"sts_since,omitzero"`
+
+	// STSEnforced is when STS was enforce the last time, if it is not any more.
+	STSEnforced time.Time `json:"sts_enforced,omitzero"`
 }
 
 var (
@@ -69,6 +72,9 @@ func (b *Book) SetPolicy(domain, dmarc, sts string) (p Policy, err error) {
 			p.DMARC, p.DMARCSince = dmarc, now
 		}
 		if sts != "" && sts != p.STS {
+			if p.STS == "enforce" {
+				p.STSEnforced = now
+			}
 			p.STS, p.STSSince = sts, now
 		}
 		return json.Marshal(p)

@@ -36,8 +36,9 @@ func routeCommands() []command {
 
 func setRoute(in *invocation, f *flag.FlagSet) action {
 	after := f.Int("after", 2, "with direct-then-smarthost: after `N` tries")
+	force := forcePolicy(f)
 	return func(ctx context.Context, args []string) error {
-		q := admin.Route{Domain: args[0], Way: relay.Way(args[1])}
+		q := admin.SetRoute{Route: admin.Route{Domain: args[0], Way: relay.Way(args[1])}, Force: *force}
 		if q.Way == "off" {
 			q.Way = relay.Off
 		}
@@ -54,9 +55,15 @@ func setRoute(in *invocation, f *flag.FlagSet) action {
 	}
 }
 
-func removeRoute(in *invocation, _ *flag.FlagSet) action {
+// forcePolicy is the flag of what ends a policy of MTA-STS.
+func forcePolicy(f *flag.FlagSet) *bool {
+	return f.Bool("force", false, "do it though others hold to the MTA-STS policy of a domain, and its mail may not arrive for two weeks")
+}
+
+func removeRoute(in *invocation, f *flag.FlagSet) action {
+	force := forcePolicy(f)
 	return func(ctx context.Context, args []string) error {
-		return in.ask(ctx, "route.remove", admin.Domain{Domain: args[0]}, &admin.Empty{})
+		return in.ask(ctx, "route.remove", admin.RemoveRoute{Domain: args[0], Force: *force}, &admin.Empty{})
 	}
 }
 
