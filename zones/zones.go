@@ -53,6 +53,7 @@ type Book struct {
 
 	mu       sync.Mutex // of changes, which read first
 	watchers sync.Map   // of *Watch
+	turns    sync.Map   // of publish.Turn, by zone
 }
 
 // New returns a Book over a store. The client is that of all providers; nil is
@@ -235,7 +236,8 @@ func canonicalRecord(name string) (string, error) {
 	return plain, nil
 }
 
-// Open opens a zone that is known with the credentials that are kept.
+// Open opens a zone that is known with the credentials that are kept. However
+// often it is opened, one at a time changes it.
 func (b *Book) Open(z Zone) (publish.Zone, error) {
 	if z.Trouble != "" {
 		return publish.Zone{}, fmt.Errorf("%s: %s", z.Name, z.Trouble)
@@ -252,7 +254,8 @@ func (b *Book) Open(z Zone) (publish.Zone, error) {
 	if err != nil {
 		return publish.Zone{}, fmt.Errorf("%s: %w", z.Name, err)
 	}
-	return publish.Zone{Name: z.Name, Provider: p}, nil
+	turn, _ := b.turns.LoadOrStore(z.Name, publish.NewTurn())
+	return publish.Zone{Name: z.Name, Provider: p, Turn: turn.(publish.Turn)}, nil
 }
 
 func (b *Book) unseal(path string) ([]byte, error) {

@@ -63,6 +63,14 @@ func TestZones(t *testing.T) {
 	if z, err := b.Zone("example.org"); err != nil || !z.Follow || !z.Set.Equal(list[0].Set) {
 		t.Errorf("%+v %v", z, err)
 	}
+	one, err := b.For("example.org")
+	other, again := b.For("www.example.org")
+	if err != nil || again != nil || one.Turn == nil || one.Turn != other.Turn {
+		t.Error("two who change a zone do not wait for each other", err, again)
+	}
+	if in, err := b.For("in.example.org"); err != nil || in.Turn == nil || in.Turn == one.Turn {
+		t.Error("two zones wait for each other", err)
+	}
 	if err := b.RemoveZone("in.example.org"); err != nil || !told(w) {
 		t.Error(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"homemail/autoconfig"
 	"homemail/certs"
 	"homemail/dnsplan"
+	"homemail/dnsplan/publish"
 	"homemail/listen"
 	"homemail/mdns"
 	"homemail/router"
@@ -71,7 +72,7 @@ func (h *house) challengeDNS(name string) *certs.Zone {
 		}
 		return nil
 	}
-	return &certs.Zone{Name: z.Name, Provider: z.Provider, Seen: dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log}).Shows}
+	return &certs.Zone{Name: z.Name, Provider: publish.Challenges{Zone: z}, Seen: dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log}).Shows}
 }
 
 // directory is the CA's.

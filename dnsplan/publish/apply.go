@@ -43,9 +43,15 @@ func (p *Publisher) Apply(ctx context.Context, z Zone, c Changes) (Report, error
 	if slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Type == "MX" }) {
 		return Report{NotDone: c.Steps}, errors.New("an MX record is switched by itself")
 	}
+	leave, err := z.Turn.take(ctx)
+	if err != nil {
+		return Report{NotDone: c.Steps}, err
+	}
+	defer leave()
 	return p.apply(ctx, z, c.Zone, c.Steps)
 }
 
+// apply does steps while it is our turn.
 func (p *Publisher) apply(ctx context.Context, z Zone, planned string, steps []Step) (Report, error) {
 	z.Name = canonical(z.Name)
 	if z.Name != planned {

@@ -179,7 +179,7 @@ func TestCloudflareProxied(t *testing.T) {
 	f, p := newFakeCloudflare(t, []libdns.RR{rr("mail", "A", "203.0.113.25")})
 	f.records[0]["proxied"] = true
 	pub, _ := newPublisher()
-	z := Zone{"example.org", p}
+	z := Zone{Name: "example.org", Provider: p}
 	c, err := pub.Plan(t.Context(), z, wanted(t))
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func TestCloudflareProxied(t *testing.T) {
 func TestCloudflareRefuses(t *testing.T) {
 	f, p := newFakeCloudflare(t, lived())
 	pub, _ := newPublisher()
-	z := Zone{"example.org", p}
+	z := Zone{Name: "example.org", Provider: p}
 	c, err := pub.Plan(t.Context(), z, wanted(t))
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestCloudflareRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = pub.Plan(t.Context(), Zone{"example.org", bad}, nil)
+	_, err = pub.Plan(t.Context(), Zone{Name: "example.org", Provider: bad}, nil)
 	if err == nil || !strings.Contains(err.Error(), "does not accept the credentials") || strings.Contains(err.Error(), "other") {
 		t.Errorf("with a wrong token: %v", err)
 	}
@@ -219,7 +219,7 @@ func TestCloudflareRefuses(t *testing.T) {
 func TestMXHalfWay(t *testing.T) {
 	f, p := newFakeCloudflare(t, lived())
 	pub, _ := newPublisher()
-	z := Zone{"example.org", p}
+	z := Zone{Name: "example.org", Provider: p}
 	was := zoneText(p)
 	sw := func() error {
 		c, err := pub.Plan(t.Context(), z, wanted(t))

@@ -60,7 +60,7 @@ func TestDigitalOcean(t *testing.T) {
 // A record that a provider does not take holds up no other.
 func TestRefused(t *testing.T) {
 	pub, _ := newPublisher()
-	z := Zone{"example.org", fakeDigitalOcean(t, true)}
+	z := Zone{Name: "example.org", Provider: fakeDigitalOcean(t, true)}
 	c, err := pub.Plan(t.Context(), z, wanted(t))
 	if err != nil {
 		t.Fatal(err)

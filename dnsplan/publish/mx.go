@@ -37,6 +37,11 @@ func (p *Publisher) SwitchMX(ctx context.Context, z Zone, c Changes) (Report, er
 			return Report{NotDone: c.MX}, fmt.Errorf("%s %s is no MX record", s.Name, s.Type)
 		}
 	}
+	leave, err := z.Turn.take(ctx)
+	if err != nil {
+		return Report{NotDone: c.MX}, err
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	now, err := read(ctx, z)
@@ -146,5 +151,10 @@ func (p *Publisher) RestoreMX(ctx context.Context, z Zone, c Changes) (Report, e
 			return Report{NotDone: c.MX}, fmt.Errorf("%s %s is no MX record", s.Name, s.Type)
 		}
 	}
+	leave, err := z.Turn.take(ctx)
+	if err != nil {
+		return Report{NotDone: c.MX}, err
+	}
+	defer leave()
 	return p.apply(ctx, z, c.Zone, c.MX)
 }

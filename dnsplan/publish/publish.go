@@ -38,6 +38,7 @@ type Provider interface {
 type Zone struct {
 	Name     string // in A-labels, without a final dot: "example.org"
 	Provider Provider
+	Turn     Turn // held while it is changed
 }
 
 // A Store keeps what the MX was; *store.Store is one. An error of State that is
@@ -55,7 +56,7 @@ type Options struct {
 }
 
 // A Publisher plans and makes changes. Its methods may be called at the same
-// time, but for one zone at a time.
+// time; changes of one zone wait for each other by its Turn.
 type Publisher struct{ o Options }
 
 // New returns a Publisher.

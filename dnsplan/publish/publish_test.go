@@ -181,7 +181,7 @@ func testWhole(t *testing.T, prov Provider) {
 	t.Helper()
 	ctx := t.Context()
 	p, _ := newPublisher()
-	z := Zone{"example.org", prov}
+	z := Zone{Name: "example.org", Provider: prov}
 	before := zoneText(prov)
 	c, err := p.Plan(ctx, z, wanted(t))
 	if err != nil {
@@ -321,7 +321,7 @@ func halfWay(t *testing.T, prov Provider, m *memory, failed *bool) bool {
 	t.Helper()
 	ctx := t.Context()
 	p, _ := newPublisher()
-	z := Zone{"example.org", prov}
+	z := Zone{Name: "example.org", Provider: prov}
 	c, err := p.Plan(ctx, z, wanted(t))
 	if err != nil {
 		t.Fatal(err)
@@ -353,11 +353,11 @@ func halfWay(t *testing.T, prov Provider, m *memory, failed *bool) bool {
 		}
 	}
 	m.hook = nil
-	again, err := p.Plan(ctx, Zone{"example.org", m}, wanted(t))
+	again, err := p.Plan(ctx, Zone{Name: "example.org", Provider: m}, wanted(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Apply(ctx, Zone{"example.org", m}, again); err != nil {
+	if _, err := p.Apply(ctx, Zone{Name: "example.org", Provider: m}, again); err != nil {
 		t.Errorf("second go: %v", err)
 	}
 	return true
@@ -371,7 +371,7 @@ func records(m *memory) []libdns.Record {
 func TestChangedMeanwhile(t *testing.T) {
 	m := &memory{rr: lived()}
 	p, _ := newPublisher()
-	z := Zone{"example.org", m}
+	z := Zone{Name: "example.org", Provider: m}
 	c, err := p.Plan(t.Context(), z, wanted(t))
 	if err != nil {
 		t.Fatal(err)
@@ -381,7 +381,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	if _, err := p.Apply(t.Context(), z, c); !errors.Is(err, ErrChanged) || m.text() != before {
 		t.Errorf("applied what was not planned: %v", err)
 	}
-	if _, err := p.Apply(t.Context(), Zone{"other.example", m}, c); err == nil || m.text() != before {
+	if _, err := p.Apply(t.Context(), Zone{Name: "other.example", Provider: m}, c); err == nil || m.text() != before {
 		t.Errorf("applied to another zone: %v", err)
 	}
 	c.Steps = append(c.Steps, c.MX...)
@@ -394,7 +394,7 @@ func TestChangedMeanwhile(t *testing.T) {
 func TestInTheWay(t *testing.T) {
 	m := &memory{rr: []libdns.RR{rr("_dmarc", "CNAME", "dmarc.service.example."), rr("mta-sts", "A", "192.0.2.9"), rr("mail", "A", "192.0.2.1")}}
 	p, _ := newPublisher()
-	c, err := p.Plan(t.Context(), Zone{"example.org", m}, wanted(t))
+	c, err := p.Plan(t.Context(), Zone{Name: "example.org", Provider: m}, wanted(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{rr: lived(), deaf: true}
 		p, _ := newPublisher()
-		z := Zone{"example.org", m}
+		z := Zone{Name: "example.org", Provider: m}
 		c, err := p.Plan(t.Context(), z, wanted(t))
 		if err != nil {
 			t.Fatal(err)
@@ -437,7 +437,7 @@ func TestIgnored(t *testing.T) {
 func TestMXNotKept(t *testing.T) {
 	m := &memory{rr: lived()}
 	p := New(Options{Store: fullShelf{}, NotFound: errNothing})
-	z := Zone{"example.org", m}
+	z := Zone{Name: "example.org", Provider: m}
 	c, err := p.Plan(t.Context(), z, wanted(t))
 	if err != nil {
 		t.Fatal(err)
