@@ -21,6 +21,8 @@ func sessionOperations() map[string]operation {
 		"password.reset": op((*House).resetPassword),
 		"session.list":   op((*House).listSessions),
 		"session.end":    op((*House).endSessions),
+		"ban.list":       op((*House).listBans),
+		"ban.lift":       op((*House).liftBan),
 	}
 }
 

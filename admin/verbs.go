@@ -97,6 +97,8 @@ func peopleVerbs() []Operation {
 		reads("mailbox.list", (*House).listMailboxes, "Lists an account's mailboxes."),
 		reads("session.list", (*House).listSessions, "Lists who is signed in on the web: one address, or everybody."),
 		does("session.end", (*House).endSessions, "Signs somebody out on the web, in one browser or everywhere."),
+		reads("ban.list", (*House).listBans, "Lists the addresses that may not sign in for a while, as too many sign-ins from there failed."),
+		does("ban.lift", (*House).liftBan, "Lets an address that may not sign in try again at once."),
 	}
 }
 

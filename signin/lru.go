@@ -1,6 +1,9 @@
 package signin
 
-import "container/list"
+import (
+	"container/list"
+	"iter"
+)
 
 // An lru is a map of bounded size that forgets what was not used for longest.
 type lru[K comparable, V any] struct {
@@ -45,5 +48,17 @@ func (l *lru[K, V]) remove(k K) {
 	if e, ok := l.byKey[k]; ok {
 		l.order.Remove(e)
 		delete(l.byKey, k)
+	}
+}
+
+// all goes over what is remembered, and counts as no use.
+func (l *lru[K, V]) all() iter.Seq2[K, *V] {
+	return func(yield func(K, *V) bool) {
+		for e := l.order.Front(); e != nil; e = e.Next() {
+			item := e.Value.(*lruItem[K, V])
+			if !yield(item.key, &item.value) {
+				return
+			}
+		}
 	}
 }
