@@ -50,7 +50,7 @@ type Options struct {
 	SignIn func(w http.ResponseWriter, r *http.Request, owner mail.Path) error
 	// Owner reports whether an owner is signed in. Nil is nobody.
 	Owner func(*http.Request) bool
-	// SignInAt is the page where people sign in; "" is "/signin".
+	// SignInAt is the page where people sign in; "" is "/enter".
 	SignInAt string
 
 	// Fingerprint is that of the certificate, in words or in hex, to be compared
@@ -90,7 +90,7 @@ func New(o Options) *Wizard {
 		z.log = slog.Default()
 	}
 	if z.o.SignInAt == "" {
-		z.o.SignInAt = "/signin"
+		z.o.SignInAt = "/enter"
 	}
 	z.set = o.Set.With(z.frame)
 	return z
