@@ -30,6 +30,7 @@ type factors struct {
 	Next     []byte    `json:"next,omitempty"`     // the TOTP secret that is shown and not confirmed yet
 	Step     uint64    `json:"step,omitempty"`     // of the last code that was used
 	Recovery [][]byte  `json:"recovery,omitempty"` // SHA-256 of the codes that are left
+	Kit      bool      `json:"kit,omitempty"`      // they are an owner's kit
 	Handle   []byte    `json:"handle,omitempty"`   // of the account, in its passkeys
 	Passkeys []passkey `json:"passkeys,omitempty"`
 }
@@ -49,9 +50,10 @@ func (f *factors) methods() (list []Method) {
 	return list
 }
 
-// tidy drops recovery codes when there is nothing to recover.
+// tidy drops recovery codes when there is nothing to recover. A kit stays: it is
+// for the password, too.
 func (f *factors) tidy() {
-	if f.TOTP == nil && len(f.Passkeys) == 0 {
+	if f.TOTP == nil && len(f.Passkeys) == 0 && !f.Kit {
 		f.Recovery = nil
 	}
 }
@@ -104,7 +106,8 @@ func (m *Manager) change(id mail.AccountID, fn func(*factors) error) error {
 // Factors are the second factors of an account, for people.
 type Factors struct {
 	TOTP     bool      `json:"totp"`
-	Recovery int       `json:"recovery"` // codes left
+	Recovery int       `json:"recovery"` // codes left that stand in for a second factor
+	Kit      int       `json:"kit"`      // codes left of an owner's kit
 	Passkeys []Passkey `json:"passkeys"`
 }
 
@@ -114,7 +117,13 @@ func (m *Manager) Factors(id mail.AccountID) (Factors, error) {
 	if err != nil {
 		return Factors{}, err
 	}
-	out := Factors{TOTP: f.TOTP != nil, Recovery: len(f.Recovery), Passkeys: []Passkey{}}
+	out := Factors{TOTP: f.TOTP != nil, Passkeys: []Passkey{}}
+	if len(f.methods()) > 0 {
+		out.Recovery = len(f.Recovery)
+	}
+	if f.Kit {
+		out.Kit = len(f.Recovery)
+	}
 	for _, k := range f.Passkeys {
 		out.Passkeys = append(out.Passkeys, k.Passkey)
 	}
@@ -285,8 +294,9 @@ func (m *Manager) RemoveTOTP(s *Session) error {
 	})
 }
 
-// NewRecovery makes new recovery codes instead of those before. store.ErrInvalid
-// if there is no second factor that they could stand in for.
+// NewRecovery makes new recovery codes instead of those before; a kit's are a kit
+// again. store.ErrInvalid if there is no second factor that they could stand in
+// for.
 func (m *Manager) NewRecovery(s *Session) (codes []string, err error) {
 	err = m.changeFresh(s, func(f *factors) error {
 		if len(f.methods()) == 0 {

@@ -48,7 +48,8 @@ const (
 	passwordMax  = 1024 // bytes; argon2 reads them all
 )
 
-// SignIn takes the name and the own password of a person. Replaced sessions of
+// SignIn takes the name and the own password of a person, or a code of an owner's
+// kit instead of it. Replaced sessions of
 // the browser (from.Token) end. It never says whether there is a second factor
 // before the password was right. Errors are signin's.
 func (m *Manager) SignIn(ctx context.Context, from From, name, password string, remember bool) (Result, error) {
@@ -58,11 +59,11 @@ func (m *Manager) SignIn(ctx context.Context, from From, name, password string, 
 }
 
 func (m *Manager) signIn(ctx context.Context, from From, e *Event, name, password string, remember bool) (Result, error) {
-	p, err := m.signin.Own(ctx, from.attempt(), name, clean(password))
+	p, by, err := m.ownOrKit(ctx, from, name, password)
 	if err != nil {
 		return Result{}, err
 	}
-	e.Account = p.ID
+	e.Account, e.Method = p.ID, by
 	f, err := m.factors(p.ID)
 	if err != nil {
 		return Result{}, err // an account whose factors cannot be read has not none
@@ -326,7 +327,7 @@ func (m *Manager) confirm(ctx context.Context, from From, s *Session, e *Event, 
 
 // own checks the password of somebody who is signed in.
 func (m *Manager) own(ctx context.Context, from From, s *Session, password string) (store.Profile, error) {
-	p, err := m.signin.Own(ctx, from.attempt(), string(s.Address), clean(password))
+	p, _, err := m.ownOrKit(ctx, from, string(s.Address), password)
 	if err == nil && p.ID != s.Account { // the address is somebody else's by now
 		err = signin.ErrDenied
 	}

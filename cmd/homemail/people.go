@@ -104,12 +104,17 @@ func (p *people) buildSetup(w world) (err error) {
 			return err
 		}
 	}
-	p.engine, err = newSetup(p.house.House, p.h.store, code, firstboot.Options{Log: p.h.log})
+	p.engine, err = newSetup(p.house.House, p.h.store, code, firstboot.Options{Log: p.h.log, Recovery: p.kit})
 	if err != nil {
 		return err
 	}
 	p.claim, p.house.Setup = p.engine.Claim(), p.engine
 	return nil
+}
+
+// kit makes the recovery codes of whoever sets the house up.
+func (p *people) kit(_ context.Context, _ mail.Path, id mail.AccountID) ([]string, error) {
+	return p.sessions.Kit(id)
 }
 
 // routes are the pages by their paths.
