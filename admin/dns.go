@@ -51,7 +51,7 @@ func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error)
 	}
 	out = DNSPlan{Domain: in.Domain, Mode: in.Mode, Records: []dnsplan.Record{}}
 	if len(in.Addrs) == 0 && in.Mode != dnsplan.Bridge && in.Mode != dnsplan.Home {
-		out.Notes = append(out.Notes, "the house's public address is not known, so that its A and AAAA records are missing here: say it with -ip")
+		out.Notes = append(out.Notes, h.addressNote())
 	}
 	if out.Records, err = dnsplan.Plan(in); err != nil {
 		return out, fmt.Errorf("%w: %w", store.ErrInvalid, err)
@@ -65,6 +65,14 @@ func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error)
 		out.Changes = dnsplan.Diff(out.Results)
 	}
 	return out, nil
+}
+
+// addressNote tells why the address records are missing in a plan.
+func (h *House) addressNote() string {
+	if h.unsettled() {
+		return "the house's public address is not known yet, so that its A and AAAA records are missing here: look again in a minute, or say it with -ip"
+	}
+	return "the house's public address is not known, so that its A and AAAA records are missing here: say it with -ip"
 }
 
 // dnsInput gathers what a plan is made of.

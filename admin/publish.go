@@ -28,6 +28,10 @@ type Publishing struct {
 	Addresses func() address.Addrs
 	Updaters  func() []address.Status
 
+	// Local are the addresses of this computer's interfaces; nil is none. One that
+	// is public is the house's while none is settled.
+	Local func() []netip.Addr
+
 	// IPv6 reports whether it was proven that mail comes in over IPv6. Nil is
 	// not proven: then an IPv6 address is published only where there already is
 	// one, or nothing else.
@@ -300,19 +304,61 @@ func (h *House) showMX(ctx context.Context, q Domain) (out MX, err error) {
 	return out, nil
 }
 
+// unsettled reports whether somebody looks for the house's addresses, and has not
+// settled any: the server has just started, or the line is dead.
+func (h *House) unsettled() bool {
+	return h.Publishing != nil && h.Publishing.Addresses != nil && h.Publishing.Addresses() == address.Addrs{}
+}
+
+// currentAddresses are those last settled. While there are none, they are this
+// computer's own, if it has a public one of IPv4: of IPv6 alone nobody knows yet
+// whether there is no other.
+func (h *House) currentAddresses() (out address.Addrs) {
+	p := h.Publishing
+	if p == nil {
+		return out
+	}
+	if p.Addresses != nil {
+		out = p.Addresses()
+	}
+	if out != (address.Addrs{}) || p.Local == nil {
+		return out
+	}
+	for _, a := range p.Local() {
+		switch a = a.Unmap(); {
+		case !public(a):
+		case a.Is4() && !out.V4.IsValid():
+			out.V4 = a
+		case a.Is6() && !out.V6.IsValid():
+			out.V6 = a
+		}
+	}
+	if !out.V4.IsValid() {
+		return address.Addrs{}
+	}
+	return out
+}
+
+// public reports whether the world can know an address as ours.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(shared, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// shared are addresses that many have at once.
+var shared = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"), // RFC 6598
+	netip.MustParsePrefix("192.0.0.0/24"),  // DS-Lite and 464XLAT, RFC 7335
+}
+
 // publicAddresses are those that a plan is made for if nobody says others: what
-// was last settled, and for want of that what the DNS says of our name.
+// stands now, and for want of that what the DNS says of our name.
 func (h *House) publicAddresses(ctx context.Context) []netip.Addr {
 	h.DNS.Flush(h.Host)
 	there, err := h.DNS.IP(ctx, h.Host)
 	if err != nil {
 		there.List = nil
 	}
-	var now address.Addrs
-	if h.Publishing != nil && h.Publishing.Addresses != nil {
-		now = h.Publishing.Addresses()
-	}
-	out := h.usable(now.List(), there.List)
+	out := h.usable(h.currentAddresses().List(), there.List)
 	for _, is4 := range []bool{true, false} { // a family that is not known is as it is there
 		family := func(a netip.Addr) bool { return a.Unmap().Is4() == is4 }
 		if slices.ContainsFunc(out, family) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +170,41 @@ func TestRestoreNotes(t *testing.T) {
 		if got := h.restoreNotes(domain); len(got) != want {
 			t.Errorf("%s: %q", sts, got)
 		}
+	}
+}
+
+// TestUnsettled: in the first minute a plan goes by this computer's own address if
+// that is public, and else says when to look again.
+func TestUnsettled(t *testing.T) {
+	parse := func(list string) (out []netip.Addr) {
+		for _, s := range strings.Fields(list) {
+			out = append(out, netip.MustParseAddr(s))
+		}
+		return out
+	}
+	for _, tt := range []struct{ local, settled, want string }{
+		{"127.0.0.1 192.168.1.2 fe80::1 ::1", "", ""},
+		{"100.64.0.1 192.0.0.4 fd00::1", "", ""},
+		{"192.168.1.2 2001:db8::25", "", ""}, // its IPv4 address is not known yet
+		{"192.168.1.2 203.0.113.25 203.0.113.26", "", "203.0.113.25"},
+		{"203.0.113.25 2001:db8::25", "", "203.0.113.25 2001:db8::25"},
+		{"203.0.113.25", "198.51.100.7", "198.51.100.7"},
+	} {
+		var now address.Addrs
+		if tt.settled != "" {
+			now.V4 = netip.MustParseAddr(tt.settled)
+		}
+		h := &House{Publishing: &Publishing{
+			Addresses: func() address.Addrs { return now }, Local: func() []netip.Addr { return parse(tt.local) },
+		}}
+		if got := h.currentAddresses().List(); !slices.Equal(got, parse(tt.want)) {
+			t.Errorf("%+v: %v", tt, got)
+		}
+		if h.unsettled() != (tt.settled == "") || strings.Contains(h.addressNote(), "in a minute") != h.unsettled() {
+			t.Errorf("%+v: %q", tt, h.addressNote())
+		}
+	}
+	if note := new(House).addressNote(); strings.Contains(note, "minute") { // nobody looks
+		t.Error(note)
 	}
 }

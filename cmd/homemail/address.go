@@ -122,7 +122,7 @@ func (h *house) newAddressWatch(o addressOptions) *addressWatch {
 // publishing is what the owner's operations need to change the DNS.
 func (a *addressWatch) publishing() *admin.Publishing {
 	p := &admin.Publishing{
-		Zones: a.zones, Updaters: a.Status, IPv6: a.o.ipv6,
+		Zones: a.zones, Updaters: a.Status, IPv6: a.o.ipv6, Local: a.o.local,
 		Publisher: publish.New(publish.Options{Store: a.h.store, NotFound: store.ErrNotFound, Log: a.h.log}),
 	}
 	if !a.h.started.IsZero() { // else nobody has looked lately
