@@ -49,7 +49,13 @@ func (h *House) listCertificates(context.Context, Empty) (out Certificates, err 
 	return out, nil
 }
 
+// errNoCA is what a house says that has no outside, as that of try.
+var errNoCA = fmt.Errorf("%w: this server asks no certificate authority, since it knows no outside: what homemail try shows is for this computer alone", store.ErrInvalid)
+
 func (h *House) agreeCA(ctx context.Context, q AgreeCA) (out Certificates, err error) {
+	if h.DNS == nil {
+		return out, errNoCA
+	}
 	if q.Email != "" {
 		if _, err := mail.ParsePath(q.Email); err != nil || strings.ContainsFunc(q.Email, func(r rune) bool { return r > 126 || r <= ' ' }) {
 			return out, fmt.Errorf("%w: %q is not an address that the authority can write to", store.ErrInvalid, q.Email)
