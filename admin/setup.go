@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -38,18 +39,24 @@ func (h *House) lookDomain(ctx context.Context, q Domain) (out DomainLook, err e
 		return out, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
 	c := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS})
-	if out.Host, err = c.Host(ctx, out.Domain); err != nil {
+	if out.Host, err = c.Host(ctx, out.Domain); errors.Is(err, dnsplan.ErrNoZone) {
+		return out, nil
+	}
+	if err != nil {
 		return out, err
 	}
 	// The zone of a domain that nobody has is that of the registry.
 	suffix, _ := publicsuffix.PublicSuffix(out.Domain)
-	out.Registered = out.Host.Zone != suffix && strings.Count(out.Host.Zone, ".") >= strings.Count(suffix, ".")
+	out.Registered = out.Host.Zone != "" && out.Host.Zone != suffix && strings.Count(out.Host.Zone, ".") >= strings.Count(suffix, ".")
 	there, err := c.Existing(ctx, out.Domain)
 	if err != nil {
 		return out, err
 	}
 	out.SPF, out.DMARC = there.SPF, there.DMARC
 	mx, err := h.DNS.Records(ctx, out.Domain, "MX")
+	if no := new(net.DNSError); errors.As(err, &no) && no.IsNotFound {
+		err = nil
+	}
 	out.MX = mx.List
 	return out, err
 }

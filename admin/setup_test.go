@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"homemail/internal/mailtest"
 	"homemail/store"
 )
 
@@ -91,5 +92,24 @@ func TestAlert(t *testing.T) {
 	}
 	if a, err := h.AlertAddress(); a != "" || err != nil {
 		t.Errorf("%q %v", a, err)
+	}
+}
+
+// A domain whose zone nobody finds is not registered, as a misspelt one.
+func TestLookDomain(t *testing.T) {
+	for domain, tt := range map[string]struct {
+		zone mailtest.Zone
+		want bool
+	}{
+		"example.org":      {mailtest.Zone{"NS example.org": {"ns1.example.net."}, "A ns1.example.net": {"192.0.2.53"}}, true},
+		"mail.example.org": {mailtest.Zone{"NS example.org": {"ns1.example.net."}, "A ns1.example.net": {"192.0.2.53"}}, true},
+		"exmaple.org":      {mailtest.Zone{"NS org": {"a0.example.net."}}, false},
+		"nothing.example":  {mailtest.Zone{}, false},
+	} {
+		h := &House{DNS: mailtest.NewCounted(tt.zone).Resolver}
+		got, err := h.lookDomain(t.Context(), Domain{domain})
+		if err != nil || got.Registered != tt.want {
+			t.Errorf("%s: %+v, %v; want registered %v", domain, got, err, tt.want)
+		}
 	}
 }

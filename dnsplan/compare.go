@@ -132,7 +132,7 @@ type asker func(name, rtype string) (resolver.Answer[string], error)
 
 func (r *run) one(ctx context.Context, rec Record, plan []Record) Result {
 	z := r.zone(ctx, rec.Name)
-	if errors.Is(z.err, errNoZone) {
+	if errors.Is(z.err, ErrNoZone) {
 		return Result{Record: rec, State: NotSeen, Should: rec.Values, Why: Text{
 			"The domain is not in the DNS yet: it is not registered, or has no name servers.",
 			"このドメインはまだ DNS にありません。登録が済んでいないか、ネームサーバーが設定されていません。",

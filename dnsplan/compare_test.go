@@ -300,7 +300,7 @@ func TestZoneCut(t *testing.T) {
 	}).Resolver
 	r := NewComparer(Options{DNS: w}).newRun()
 	for name, want := range map[string]string{"a.example.org": "example.org", "x.y.sub.example.org": "sub.example.org", "nobody.co.jp": "", "_dmarc.nobody.co.jp": "", "me.dedyn.io": "dedyn.io", "nobody.example": ""} {
-		if z := r.zone(t.Context(), name); z.name != want || (want == "") != errors.Is(z.err, errNoZone) {
+		if z := r.zone(t.Context(), name); z.name != want || (want == "") != errors.Is(z.err, ErrNoZone) {
 			t.Errorf("%s: %+v", name, z)
 		}
 	}
@@ -429,7 +429,7 @@ func TestHostAndSigned(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	if _, err := c.Host(t.Context(), "broken.example"); err == nil || errors.Is(err, errNoZone) {
+	if _, err := c.Host(t.Context(), "broken.example"); err == nil || errors.Is(err, ErrNoZone) {
 		t.Errorf("%v", err)
 	}
 	// Addresses of the house's own network are not asked for strangers.

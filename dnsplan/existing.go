@@ -77,7 +77,7 @@ func (c *Comparer) Elsewhere(ctx context.Context, domain, host string) (others [
 // answers.
 func (r *run) there(ctx context.Context, name, rtype string) ([]string, error) {
 	z := r.zone(ctx, name)
-	if errors.Is(z.err, errNoZone) {
+	if errors.Is(z.err, ErrNoZone) {
 		return nil, nil
 	}
 	for _, sv := range z.servers {
@@ -173,7 +173,7 @@ func (c *Comparer) Addresses(ctx context.Context, host string) ([]netip.Addr, er
 // hostAddrs returns also where an alias leads to, for it may be to another zone.
 func (r *run) hostAddrs(ctx context.Context, host string) (addrs []netip.Addr, name string, err error) {
 	z := r.zone(ctx, host)
-	if errors.Is(z.err, errNoZone) {
+	if errors.Is(z.err, ErrNoZone) {
 		return nil, host, nil
 	}
 	for _, sv := range z.servers {

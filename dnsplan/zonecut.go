@@ -18,8 +18,8 @@ const (
 	maxAddrs   = 4 // of one server
 )
 
-// errNoZone says that no server was made responsible for a name.
-var errNoZone = errors.New("the domain is not in the DNS")
+// ErrNoZone says that no server was made responsible for a name: nobody has it.
+var ErrNoZone = errors.New("the domain is not in the DNS")
 
 // A zone is where a name's records are kept.
 type zone struct {
@@ -73,7 +73,7 @@ func (r *run) findZone(ctx context.Context, name string) zone {
 	// Not the registry's zone; but below a suffix of a private company the
 	// records may be in the company's own.
 	if suffix, icann := publicsuffix.PublicSuffix(name); !ok || suffix == parent && (icann || !strings.Contains(parent, ".")) {
-		return zone{err: errNoZone}
+		return zone{err: ErrNoZone}
 	}
 	return r.zone(ctx, parent)
 }
