@@ -136,7 +136,7 @@ func (k *keeper) solver(way, name string) (acmez.Solver, error) {
 		return alpnSolver{k.challenges}, nil
 	case acme.ChallengeTypeDNS01:
 		if z := k.zone(name); z != nil {
-			return &dnsSolver{zone: z, blind: blindTime, patience: seenTime}, nil
+			return &dnsSolver{zone: z, blind: blindTime, patience: seenTime, left: leftovers{k.storage.state}}, nil
 		}
 	}
 	return nil, fmt.Errorf("there is no way to answer a challenge %q for %s", way, name)

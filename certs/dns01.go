@@ -35,6 +35,7 @@ var errUnseen = errors.New("the DNS host does not show the record")
 type dnsSolver struct {
 	zone            *Zone
 	blind, patience time.Duration
+	left            leftovers
 	added           []libdns.Record
 }
 
@@ -42,6 +43,9 @@ func (s *dnsSolver) Present(ctx context.Context, c acme.Challenge) (err error) {
 	rr := libdns.TXT{
 		Name: libdns.RelativeName(c.DNS01TXTRecordName(), s.zone.Name),
 		Text: c.DNS01KeyAuthorization(), TTL: challengeTTL,
+	}
+	if err := s.left.keep(c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()); err != nil {
+		return err
 	}
 	s.added = []libdns.Record{rr} // though it failed: its answer may be what was lost
 	if _, err = s.zone.Provider.AppendRecords(ctx, s.zone.Name+".", s.added); err != nil {
@@ -74,12 +78,14 @@ func (s *dnsSolver) Wait(ctx context.Context, c acme.Challenge) error {
 	}
 }
 
-func (s *dnsSolver) CleanUp(ctx context.Context, _ acme.Challenge) error {
+func (s *dnsSolver) CleanUp(ctx context.Context, c acme.Challenge) error {
 	if len(s.added) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
-	_, err := s.zone.Provider.DeleteRecords(ctx, s.zone.Name+".", s.added)
-	return err
+	if _, err := s.zone.Provider.DeleteRecords(ctx, s.zone.Name+".", s.added); err != nil {
+		return err
+	}
+	return s.left.forget(c.DNS01TXTRecordName(), c.DNS01KeyAuthorization())
 }

@@ -148,6 +148,7 @@ func (k *keeper) run(ctx context.Context) error {
 	defer cache.Stop()
 	magic = certmagic.New(cache, certmagic.Config{Storage: k.storage, Logger: zap.NewNop()})
 
+	k.sweep(ctx)
 	g := new(errgroup.Group)
 	g.SetLimit(atOnce)
 	defer g.Wait()
