@@ -86,12 +86,12 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 		Fingerprint: h.certs.Fingerprint, Password: session.Generate4Words, Checks: p.checks(),
 		Server: h.autoconfig, Sign: p.sign, Log: h.log,
 	})
-	proven := enter.Proven(p.set, func(r *http.Request) bool { return near(r, localSubnets) }, me.Path, forPerson)
+	proven := enter.Proven(p.set, func(r *http.Request) bool { return near(r, localSubnets) }, me.Path, unproven)
 	programs, err := h.newAPI()
 	if err != nil {
 		return err
 	}
-	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(p.wizard.Guide(proven(p.routes())))))
+	p.handler = programs.Over(p.sessions.Middleware(p.set.Handler(proven(p.careful(p.wizard.Guide(p.routes()))))))
 	h.people = p
 	return nil
 }
@@ -128,6 +128,21 @@ func (p *people) routes() http.Handler {
 	m.Handle(me.Path+"/", p.me.Handler())
 	m.Handle("/", p.dash.Handler())
 	return m
+}
+
+// careful has owners say again who they are before pages of the wizard that give
+// access away: those of phones show passwords, and make them.
+func (p *people) careful(next http.Handler) http.Handler {
+	fresh := p.sessions.Require(session.Owner, session.Sudo)(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secret := below("/first/people", r.URL.Path) || r.URL.Path == "/first/safe/codes" ||
+			r.URL.Path == "/first/events" && r.FormValue("step") == string(firstboot.People)
+		if secret && isOwner(r) { // who sets up the house before it has an owner has no password yet
+			fresh.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // sign signs a profile for Apple's devices with the host's certificate.
@@ -263,10 +278,20 @@ func forProgram(path string) bool { return strings.HasPrefix(path, "/api/") || p
 
 // forPerson reports whether a path is of what everybody who lives here has.
 func forPerson(path string) bool {
-	return path == enter.LeavePath || path == "/language" || slices.ContainsFunc([]string{me.Path, enter.Path, "/static"}, func(of string) bool {
-		return path == of || strings.HasPrefix(path, of+"/")
-	})
+	return path == enter.LeavePath || path == "/language" || below(me.Path, path) || below(enter.Path, path) || below("/static", path)
 }
+
+// unproven reports whether a path is open from outside to an owner who has shown
+// no more than a password. A new second factor is not: who has found the password
+// would make their own, and come back with it.
+func unproven(path string) bool {
+	makes := slices.ContainsFunc([]string{enter.NewPasskeyPath, me.Path + "/security/code", me.Path + "/security/recovery"}, func(of string) bool {
+		return below(of, path)
+	})
+	return !makes && forPerson(path) || below("/share", path)
+}
+
+func below(of, path string) bool { return path == of || strings.HasPrefix(path, of+"/") }
 
 // run keeps the pages until ctx ends.
 func (p *people) run(ctx context.Context) error {

@@ -15,7 +15,7 @@ func Proven(set *page.Set, inside func(*http.Request) bool, mine string, free fu
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := session.FromContext(r.Context())
-			if s != nil && s.Role == session.Owner && s.Method == session.ByPassword && !free(r.URL.Path) && !inside(r) {
+			if s != nil && s.Role == session.Owner && !twice(s.Method) && !free(r.URL.Path) && !inside(r) {
 				set.Refuse(w, r, page.Refusal{
 					Status: http.StatusForbidden, What: page.Say("enter.outside.title"), Why: page.Say("enter.outside.why"),
 					Href: mine, Do: page.Say("enter.outside.do"),
@@ -25,4 +25,10 @@ func Proven(set *page.Set, inside func(*http.Request) bool, mine string, free fu
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// twice reports whether a sign-in took more than a password. The claim of a house
+// did not: it was made at home, and its browser may be elsewhere by now.
+func twice(m session.Method) bool {
+	return m == session.ByTOTP || m == session.ByRecovery || m == session.ByPasskey
 }
