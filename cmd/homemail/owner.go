@@ -44,7 +44,7 @@ func ownerCommands() []command {
 		{"alias remove", "ADDRESS", "remove an alias", 1, 1, simply("alias.remove")},
 		{"domain add", "DOMAIN", "take mail for a domain", 1, 1, simply("domain.add")},
 		{"domain list", "", "list the domains that mail is taken for", 0, 0, listDomains},
-		{"domain remove", "DOMAIN", "take no more mail for a domain", 1, 1, simply("domain.remove")},
+		{"domain remove", "DOMAIN", "take no more mail for a domain", 1, 1, removeDomain},
 		{"mailbox list", "ADDRESS", "list an account's mailboxes", 1, 1, listMailboxes},
 		{"status", "", "tell whether all is well", 0, 0, status},
 		{"check store", "", "verify everything that is stored", 0, 0, checkStore},

@@ -253,3 +253,10 @@ func forward(in *invocation, f *flag.FlagSet) action {
 		return in.ask(ctx, "forward", q, &admin.Empty{})
 	}
 }
+
+func removeDomain(in *invocation, f *flag.FlagSet) action {
+	force := forcePolicy(f)
+	return func(ctx context.Context, args []string) error {
+		return in.ask(ctx, "domain.remove", admin.RemoveDomain{Address: mail.Path(args[0]), Force: *force}, &admin.Empty{})
+	}
+}
