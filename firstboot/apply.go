@@ -168,6 +168,32 @@ func (t *turn) later(why Word, detail string, person bool) {
 
 // Run goes on with the steps that wait or were cut short, until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		e.watchPlug(ctx)
+	}()
+	defer func() { <-watched }()
+	return e.advance(ctx)
+}
+
+// watchPlug keeps the claim by the plug honest until ctx ends.
+func (e *Engine) watchPlug(ctx context.Context) {
+	for e.o.Claim != nil {
+		err := e.o.Claim.watch(ctx)
+		if err != nil {
+			e.log.Warn("the claim by the plug could not be looked after", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retries[0]):
+		}
+	}
+}
+
+// advance goes on with the steps.
+func (e *Engine) advance(ctx context.Context) error {
 	for {
 		next, err := e.pass(ctx)
 		if err != nil && ctx.Err() == nil {

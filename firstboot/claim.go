@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -37,6 +36,7 @@ type Claimed struct {
 	Agent string    `json:"agent,omitempty"` // the browser, in its own words, made harmless
 	Boot  string    `json:"boot"`
 	Token []byte    `json:"token,omitempty"` // SHA-256 of the browser's proof
+	Plug  bool      `json:"plug,omitempty"`  // proved by unplugging the box
 }
 
 const claimPath = "setup/claim"
@@ -112,6 +112,11 @@ func (c *Claim) Take(ctx context.Context, typed string, from netip.Addr, agent s
 	if err := c.code.try(typed, from); err != nil {
 		return "", err
 	}
+	return c.win(ctx, Claimed{From: from.Unmap().String(), Agent: plain(agent)})
+}
+
+// win makes the house a browser's that has proved to stand before the box.
+func (c *Claim) win(ctx context.Context, by Claimed) (token string, err error) {
 	// What an earlier claim had answered is dropped: it may have been a stranger's.
 	if _, err := c.By(); err == nil {
 		for _, s := range steps() {
@@ -122,7 +127,8 @@ func (c *Claim) Take(ctx context.Context, typed string, from netip.Addr, agent s
 	}
 	token = rand.Text()
 	sum := sha256.Sum256([]byte(token))
-	if err := c.put(ctx, Claimed{At: time.Now().Round(0), From: from.Unmap().String(), Agent: plain(agent), Boot: c.code.boot, Token: sum[:]}); err != nil {
+	by.At, by.Boot, by.Token = time.Now().Round(0), c.code.boot, sum[:]
+	if err := c.put(ctx, by); err != nil {
 		return "", err
 	}
 	return token, nil
@@ -178,8 +184,7 @@ func (c *Claim) Holds(token string) bool {
 	if err != nil || token == "" {
 		return false
 	}
-	sum := sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(sum[:], by.Token) == 1
+	return is(token, by.Token)
 }
 
 // plain keeps of a text what cannot do harm on a console.

@@ -47,6 +47,7 @@ type Code struct {
 	from    map[netip.Addr]*tries
 	rest    tries
 	changed chan struct{}
+	power   power
 }
 
 // tries are wrong codes.
@@ -59,6 +60,7 @@ type tries struct {
 // set beforehand for a box without a screen.
 func NewCode(preset string) (*Code, error) {
 	c := &Code{code: fold(preset), boot: rand.Text(), from: map[netip.Addr]*tries{}, changed: make(chan struct{})}
+	c.power.awake = make(chan struct{}, 1)
 	if preset == "" {
 		c.code = newCode()
 	}
