@@ -55,8 +55,8 @@ func (d *Dash) bridge(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) showBridge(w http.ResponseWriter, r *http.Request, form page.Form) {
-	people, err := ask[[]admin.Account](d, r, "account.list", admin.Empty{})
-	v := bridgeView{Form: form}
+	people, err := d.everybody(r)
+	v := bridgeView{Form: form, People: people}
 	var hosts []outbound.Smarthost
 	if err == nil {
 		hosts, err = ask[[]outbound.Smarthost](d, r, "smarthost.list", admin.Empty{})
@@ -64,9 +64,6 @@ func (d *Dash) showBridge(w http.ResponseWriter, r *http.Request, form page.Form
 	if err != nil {
 		d.fail(w, r, err)
 		return
-	}
-	for _, a := range people {
-		v.People = append(v.People, page.Option{Value: string(a.Address), Label: page.Say("dash.text", "text", string(a.Address))})
 	}
 	v.Choices = smarthostChoices(hosts)
 	d.show(w, r, "dash.bridge", v, form)
@@ -105,6 +102,40 @@ func (d *Dash) actBridge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.act(w, r, "/sending", page.Say("dash.bridge.done."+r.PostFormValue("do")), operation, admin.BridgeID{ID: r.PostFormValue("id")})
+}
+
+type bridgePasswordView struct {
+	ID, Address string
+	Form        page.Form
+}
+
+// Title says of which account.
+func (v bridgePasswordView) Title() page.Message {
+	return page.Say("dash.bridge.password.title", "address", v.Address)
+}
+
+// newSecret is the form for another password of an account elsewhere.
+type newSecret struct {
+	Password string `form:"password,required,secret,max=500"`
+}
+
+func (d *Dash) bridgePassword(w http.ResponseWriter, r *http.Request) {
+	d.show(w, r, "dash.bridgepassword", bridgePasswordView{r.FormValue("id"), string(address(r)), page.Fill(newSecret{})}, page.Form{})
+}
+
+// setBridgePassword tries a password, and keeps it if it works.
+func (d *Dash) setBridgePassword(w http.ResponseWriter, r *http.Request) {
+	var in newSecret
+	form := page.Read(r, &in)
+	if form.OK() {
+		_, err := ask[admin.Empty](d, r, "bridge.password", admin.BridgePassword{ID: r.PostFormValue("id"), Password: in.Password})
+		if err == nil {
+			d.set.Done(w, r, "/sending", page.Say("dash.bridge.password.saved", "address", string(address(r))))
+			return
+		}
+		form = form.Fail("", why(err))
+	}
+	d.show(w, r, "dash.bridgepassword", bridgePasswordView{r.PostFormValue("id"), string(address(r)), form}, form)
 }
 
 func (d *Dash) askRemoveBridge(w http.ResponseWriter, r *http.Request) {

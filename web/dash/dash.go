@@ -143,13 +143,17 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"GET /dns/domain":                d.domain,
 		"GET /dns/domain/live":           d.domainLive,
 		"GET /dns/zone":                  d.zoneFile,
-		"GET /dns/plan":                  d.plan,
 		"POST /dns/plan":                 d.startPlan,
 		"GET /dns/provider/remove":       d.askRemoveZone,
 		"POST /dns/provider/remove":      d.removeZone,
 		"POST /dns/policy":               d.setPolicy,
 		"GET /dns/reports":               d.reports,
 		"POST /dns/reports/trust":        d.trust,
+		"POST /dns/reports/mine":         d.mine,
+		"POST /dns/keys/rotate":          d.rotateKeys,
+		"POST /dns/keys/activate":        d.activateKeys,
+		"GET /dns/name/remove":           d.askRemoveDyndns,
+		"POST /dns/name/remove":          d.removeDyndns,
 		"GET /dns/certificates":          d.certificates,
 		"POST /dns/certificates":         d.agree,
 		"POST /dns/certificates/retry":   d.retryCertificates,
@@ -165,6 +169,9 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"GET /queue/remove":   d.askRemoveQueued,
 		"POST /queue/remove":  d.removeQueued,
 
+		"GET /network/machine/remove":  d.askRemoveMachine,
+		"POST /network/machine/remove": d.removeMachine,
+
 		"GET /network":        d.network,
 		"POST /network/check": d.checkLine,
 		"GET /network/live":   d.networkLive,
@@ -177,18 +184,21 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"POST /sending/smarthost/test":   d.trySmarthost,
 		"GET /sending/smarthost/remove":  d.askRemoveSmarthost,
 		"POST /sending/smarthost/remove": d.removeSmarthost,
+		"POST /sending/sender":           d.setSender,
 		"GET /sending/bridge":            d.bridge,
 		"POST /sending/bridge":           d.addBridge,
 		"POST /sending/bridge/act":       d.actBridge,
+		"GET /sending/bridge/password":   d.bridgePassword,
+		"POST /sending/bridge/password":  d.setBridgePassword,
 		"GET /sending/bridge/remove":     d.askRemoveBridge,
 		"POST /sending/bridge/remove":    d.removeBridge,
 
 		"GET /security":              d.security,
 		"GET /security/audit":        d.audit,
 		"POST /security/session/end": d.endSession,
+		"POST /security/ban/lift":    d.liftBan,
 		"POST /security/pause":       d.pauseSending,
 		"POST /security/resume":      d.resumeSending,
-		"GET /security/owner/remove": d.askRemoveOwner,
 
 		"GET /logs":            d.logs,
 		"GET /settings":        d.settings,
@@ -197,15 +207,32 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 	}
 }
 
-// guarded are what gives access away.
+// guarded are what gives access away, and the forms for it: who has filled one in
+// is not asked for a password then, which would lose what was typed.
 func (d *Dash) guarded() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"POST /people/password":       d.resetPassword,
-		"POST /people/device":         d.addDevice,
-		"POST /security/owner":        d.addOwner,
-		"POST /security/owner/remove": d.removeOwner,
-		"GET /dns/provider":           d.provider,
-		"POST /dns/provider":          d.setProvider,
-		"POST /dns/apply":             d.apply,
+		"GET /people/password":  d.newPassword,
+		"POST /people/password": d.resetPassword,
+		"GET /people/device":    d.newDevice,
+		"POST /people/device":   d.addDevice,
+
+		"GET /security/owner":          d.newOwner,
+		"POST /security/owner":         d.addOwner,
+		"GET /security/owner/remove":   d.askRemoveOwner,
+		"POST /security/owner/remove":  d.removeOwner,
+		"GET /security/tokens":         d.tokens,
+		"POST /security/tokens":        d.addToken,
+		"GET /security/tokens/remove":  d.askRemoveToken,
+		"POST /security/tokens/remove": d.removeToken,
+
+		"GET /network/machine":  d.machine,
+		"POST /network/machine": d.addMachine,
+
+		"GET /dns/name":      d.dyndns,
+		"POST /dns/name":     d.addDyndns,
+		"GET /dns/provider":  d.provider,
+		"POST /dns/provider": d.setProvider,
+		"GET /dns/plan":      d.plan,
+		"POST /dns/apply":    d.apply,
 	}
 }

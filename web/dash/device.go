@@ -24,12 +24,34 @@ type deviceView struct {
 	Back     string
 }
 
+type newDeviceView struct {
+	Address mail.Path
+	Named   string
+	Form    page.Form
+}
+
+// Title says whose device it is.
+func (v newDeviceView) Title() page.Message { return page.Say("dash.newdevice.title", "name", v.Named) }
+
+func (d *Dash) newDevice(w http.ResponseWriter, r *http.Request) {
+	d.showNewDevice(w, r, page.Fill(aDevice{}))
+}
+
+func (d *Dash) showNewDevice(w http.ResponseWriter, r *http.Request, form page.Form) {
+	a, err := d.findPerson(r)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	d.show(w, r, "dash.newdevice", newDeviceView{a.Address, named(a), form}, form)
+}
+
 // addDevice shows the password in its answer: it is nowhere else.
 func (d *Dash) addDevice(w http.ResponseWriter, r *http.Request) {
-	var in newDevice
+	var in aDevice
 	form := page.Read(r, &in)
 	if !form.OK() {
-		d.showPerson(w, r, page.Form{}, form)
+		d.showNewDevice(w, r, form)
 		return
 	}
 	q := admin.AddDevice{Address: address(r), Name: in.Name}
@@ -38,7 +60,7 @@ func (d *Dash) addDevice(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := ask[admin.NewDevice](d, r, "device.add", q)
 	if err != nil {
-		d.showPerson(w, r, page.Form{}, form.Fail("", why(err)))
+		d.showNewDevice(w, r, form.Fail("", why(err)))
 		return
 	}
 	v := deviceView{Address: p.Address, Device: in.Name, Password: p.Password, Back: personPath(p.Address)}

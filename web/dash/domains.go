@@ -17,6 +17,8 @@ type domainsView struct {
 	Domains []domainRow
 	Form    page.Form
 	Zones   []admin.ZoneState
+	Follow  bool              // dyndns2 services can be told our address
+	Names   []admin.NameState // at those
 }
 
 // A domainRow is a domain, as it was when somebody looked last.
@@ -57,6 +59,8 @@ func (d *Dash) showDomains(w http.ResponseWriter, r *http.Request, form page.For
 		v.Domains = append(v.Domains, row)
 	}
 	v.Zones, _ = ask[[]admin.ZoneState](d, r, "zone.list", admin.Empty{}) // none, where nobody can publish
+	v.Names, err = ask[[]admin.NameState](d, r, "dyndns.list", admin.Empty{})
+	v.Follow = err == nil
 	d.show(w, r, "dash.domains", v, form)
 }
 
@@ -144,6 +148,7 @@ type domainView struct {
 	Cards         cardsView
 	Zone          *admin.ZoneState // where we may change its records
 	Policy        *admin.DomainPolicy
+	Keys          *keysView // that its mail is signed with
 	Running       bool
 	Names, Texts  string // forms
 	Kept          string // query that keeps them
@@ -221,6 +226,7 @@ func (d *Dash) domain(w http.ResponseWriter, r *http.Request) {
 	if p, err := ask[admin.DomainPolicy](d, r, "dns.policy", admin.SetPolicy{Domain: name}); err == nil {
 		v.Policy = &p
 	}
+	v.Keys = d.keys(r, name)
 	d.set.Render(w, r, "dash.domain", v, http.StatusOK)
 }
 

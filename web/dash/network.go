@@ -20,6 +20,7 @@ type networkView struct {
 	Address4   string
 	Address6   string
 	Off        bool // this house has no line
+	Machines   []admin.Machine
 }
 
 // Refresh loads the page anew while the line is checked.
@@ -90,6 +91,9 @@ func (d *Dash) network(w http.ResponseWriter, r *http.Request) {
 				v.Address6 = res.Data["address"]
 			}
 		}
+	}
+	if v.Machines, err = ask[[]admin.Machine](d, r, "machine.list", admin.Empty{}); err != nil {
+		d.log.Warn("the house's machines could not be listed", "err", err)
 	}
 	if o, err := d.o.House.Overview(r.Context()); err == nil {
 		v.Mode = "dash.mode." + string(o.Mode)

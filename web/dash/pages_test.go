@@ -26,7 +26,9 @@ import (
 func everyPage() []string {
 	return []string{
 		"/", "/people", "/people/show?address=taro@example.jp", "/people/show?address=ken@example.jp", "/people/remove?address=taro@example.jp",
-		"/people/device/remove?address=taro@example.jp&device=d1",
+		"/people/device/remove?address=taro@example.jp&device=d1", "/people/device?address=taro@example.jp", "/people/password?address=taro@example.jp",
+		"/security/owner", "/security/tokens", "/security/tokens/remove?name=grafana", "/network/machine", "/network/machine/remove?name=Camera",
+		"/dns/name", "/dns/name/remove?host=myhouse.dy.fi", "/sending/bridge/password?id=b1&address=taro@isp.example",
 		"/addresses", "/where", "/where?address=shop&since=day&direction=out", "/where?id=01J8Z1",
 		"/queue", "/queue/show?id=01J8Z1", "/queue/remove?id=01J8Z1", "/network", "/sending", "/sending/smarthost", "/sending/smarthost?preset=sakura",
 		"/sending/smarthost/remove?name=ocn", "/sending/bridge", "/sending/bridge/remove?id=b1&address=taro@isp.example",
@@ -168,16 +170,20 @@ func TestHostileText(t *testing.T) {
 		}
 		for _, form := range [][]string{
 			{"/people", "/people/add", "name", own, "address", own},
-			{"/people/show?address=taro@example.jp", "/people/device", "address", "taro@example.jp", "device", own},
+			{"/people/device?address=taro@example.jp", "/people/device", "address", "taro@example.jp", "device", own},
 			{"/addresses", "/addresses/add", "address", own, "to", own},
 			{"/sending/smarthost", "/sending/smarthost", "name", own, "host", own, "port", "1", "tls", "implicit"},
 			{"/sending/bridge", "/sending/bridge", "for", own, "address", own, "kind", "imap", "host", own, "port", "1", "tls", "implicit", "user", own},
 			{"/dns", "/dns/add", "domain", own},
+			{"/dns/name", "/dns/name", "host", own, "service", own, "user", own, "password", own},
+			{"/network/machine", "/network/machine", "name", own, "ip", own, "for", own},
+			{"/security/tokens", "/security/tokens", "name", own, "scope", own, "days", "30"},
+			{"/sending/bridge/password?id=b1", "/sending/bridge/password", "id", own, "address", own, "password", own},
 			{"/settings/change?name=separator", "/settings", "name", "separator", "value", own},
 			{"/dns/provider?domain=example.jp&provider=cloudflare", "/dns/provider", "domain", "example.jp", "zone", own, "provider", "cloudflare"},
 		} {
 			s.house.Errors = map[string]error{}
-			for _, op := range []string{"account.add", "alias.add", "smarthost.save", "bridge.add", "domain.add", "setting.set", "zone.set"} {
+			for _, op := range []string{"account.add", "alias.add", "smarthost.save", "bridge.add", "domain.add", "setting.set", "zone.set", "dyndns.add", "machine.add", "token.add", "bridge.password"} {
 				s.house.Errors[op] = fmt.Errorf("%w: %s", store.ErrInvalid, own)
 			}
 			_, body := s.post(form[0], form[1], form[2:]...)
@@ -206,12 +212,12 @@ func harmless(t *testing.T, where, body string) {
 // No form works without a token of ours.
 func TestFormsNeedTokens(t *testing.T) {
 	s := serve(t, dashtest.Family(""), "")
-	for _, path := range []string{"/people/add", "/people/remove", "/people/password", "/people/device", "/dns/apply", "/dns/provider", "/settings", "/queue/remove", "/security/owner", "/network/check", "/sending/route"} {
+	for _, path := range []string{"/people/add", "/people/remove", "/people/password", "/people/device", "/dns/apply", "/dns/provider", "/settings", "/queue/remove", "/security/owner", "/network/check", "/sending/route", "/security/tokens", "/security/ban/lift", "/network/machine", "/dns/name", "/dns/keys/rotate"} {
 		if status, _ := s.postForm(path, url.Values{"address": {"taro@example.jp"}}); status != http.StatusForbidden {
 			t.Errorf("%s without a token: %d", path, status)
 		}
 	}
-	for _, op := range []string{"account.add", "account.remove", "password.reset", "device.add", "setting.set", "queue.remove", "owner.add", "route.set", "zone.set"} {
+	for _, op := range []string{"account.add", "account.remove", "password.reset", "device.add", "setting.set", "queue.remove", "owner.add", "route.set", "zone.set", "token.add", "ban.lift", "machine.add", "dyndns.add", "dkim.rotate"} {
 		if got := s.house.Asked(op); got != nil {
 			t.Errorf("%s was asked for: %v", op, got)
 		}
@@ -253,6 +259,19 @@ func TestForms(t *testing.T) {
 		{"/security", "/security/session/end", []string{"address", "taro@example.jp", "id", "s1"}, "session.end", `{"address":"taro@example.jp","id":"s1"}`, "Signed out."},
 		{"/security", "/security/resume", []string{"address", "ken@example.jp"}, "sending.resume", `{"address":"ken@example.jp"}`, "can send again"},
 		{"/security", "/security/owner", []string{"address", "hanako@example.jp"}, "owner.add", `{"address":"hanako@example.jp"}`, "owner now"},
+		{"/security", "/security/ban/lift", []string{"from", "203.0.113.66"}, "ban.lift", `{"address":"203.0.113.66"}`, "203.0.113.66 may try again"},
+		{"/security/tokens", "/security/tokens", []string{"name", "grafana", "scope", "metrics", "scope", "read", "days", "0"}, "token.add", `{"name":"grafana","scopes":["metrics","read"]}`, "hm_0123456789"},
+		{"/security/tokens/remove?name=grafana", "/security/tokens/remove", []string{"name", "grafana"}, "token.remove", `{"name":"grafana"}`, "not valid any more"},
+		{"/dns/domain?domain=example.jp", "/dns/keys/rotate", []string{"domain", "example.jp"}, "dkim.rotate", `{"domain":"example.jp"}`, ""},
+		{"/dns/domain?domain=example.jp", "/dns/keys/activate", []string{"domain", "example.jp", "now", "1"}, "dkim.activate", `{"domain":"example.jp","now":true}`, ""},
+		{"/dns/name", "/dns/name", []string{"host", "myhouse.dy.fi", "service", "dyfi", "user", "taro", "password", "x y"}, "dyndns.add", `{"host":"myhouse.dy.fi","service":"dyfi","user":"taro","password":"x y"}`, "follows your address"},
+		{"/dns/name/remove?host=myhouse.dy.fi", "/dns/name/remove", []string{"host", "myhouse.dy.fi"}, "dyndns.remove", `{"name":"myhouse.dy.fi"}`, "follows no more"},
+		{"/dns/reports", "/dns/reports/mine", []string{"domain", "example.jp", "source", "198.51.100.99", "mine", "1"}, "reports.mine", `{"domain":"example.jp","source":"198.51.100.99","mine":true}`, "Saved."},
+		{"/network/machine", "/network/machine", []string{"name", "Printer", "ip", "192.168.1.30", "for", "taro@example.jp", "rewrite", "on"}, "machine.add", `{"name":"Printer","address":"192.168.1.30","for":"taro@example.jp","from":"rewrite","local":false}`, "may send now"},
+		{"/network/machine/remove?name=Camera", "/network/machine/remove", []string{"name", "Camera"}, "machine.remove", `{"name":"Camera"}`, "no more"},
+		{"/sending", "/sending/sender", []string{"address", "taro@isp.example", "through", "ocn"}, "route.sender", `{"address":"taro@isp.example","smarthost":"ocn"}`, "Saved."},
+		{"/sending", "/sending/sender", []string{"address", "taro@isp.example"}, "route.sender", `{"address":"taro@isp.example","smarthost":""}`, "Saved."},
+		{"/sending/bridge/password?id=b1&address=taro@isp.example", "/sending/bridge/password", []string{"id", "b1", "address", "taro@isp.example", "password", "new one"}, "bridge.password", `{"id":"b1","password":"new one","untried":false}`, "was kept"},
 		{"/settings/change?name=separator", "/settings", []string{"name", "separator", "value", "-"}, "setting.set", `{"name":"separator","value":"-"}`, "separator was saved"},
 		{"/settings/change?name=limits.message_size", "/settings", []string{"name", "limits.message_size", "value", "", "forget", "1"}, "setting.set", `{"name":"limits.message_size"}`, "was saved"},
 	} {
@@ -422,5 +441,46 @@ func TestRequire(t *testing.T) {
 		if w.Code != http.StatusTeapot {
 			t.Errorf("%s is open: %d", path, w.Code)
 		}
+	}
+}
+
+// Nobody fills in a form and is asked for a password only then.
+func TestFreshBeforeForms(t *testing.T) {
+	set, _, err := dashtest.Set(dashtest.Family(""), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	}
+	d := dash.New(dash.Options{House: dashtest.Family(""), Set: set, Fresh: fresh})
+	for _, path := range everyPage() {
+		shown := httptest.NewRecorder()
+		d.Handler().ServeHTTP(shown, httptest.NewRequest(http.MethodGet, path, nil))
+		if shown.Code == http.StatusTeapot {
+			continue
+		}
+		for _, form := range regexp.MustCompile(`method="post" action="([^"]+)"`).FindAllStringSubmatch(shown.Body.String(), -1) {
+			w := httptest.NewRecorder()
+			d.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, form[1], nil))
+			if w.Code == http.StatusTeapot {
+				t.Errorf("%s has a form for %s, which asks for a password", path, form[1])
+			}
+		}
+	}
+}
+
+// After a setting the server is away for a moment.
+func TestSettingWaitsForTheServer(t *testing.T) {
+	s := serve(t, dashtest.Family(""), "")
+	_, body := s.get("/settings/change?name=separator")
+	form := url.Values{"csrf": {tokenIn.FindStringSubmatch(body)[1]}, "name": {"separator"}, "value": {"-"}}
+	resp, err := s.client.PostForm(s.url+"/settings", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/settings" || resp.Header.Get("Refresh") != "2; url=/settings" {
+		t.Errorf("%d %q", resp.StatusCode, resp.Header.Get("Refresh"))
 	}
 }

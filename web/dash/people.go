@@ -72,7 +72,6 @@ type personView struct {
 	Named   string
 	Percent int // of the quota
 	Form    page.Form
-	Device  page.Form
 	Owner   bool
 }
 
@@ -87,8 +86,8 @@ type person struct {
 	KeepDays int    `form:"keep_days,min=0,max=36500"`
 }
 
-// newDevice is the form for a device password.
-type newDevice struct {
+// aDevice is the form for a device password.
+type aDevice struct {
 	Name    string `form:"device,required,max=64"`
 	Rewrite bool   `form:"rewrite"`
 }
@@ -107,17 +106,17 @@ func (d *Dash) findPerson(r *http.Request) (admin.Account, error) {
 }
 
 func (d *Dash) person(w http.ResponseWriter, r *http.Request) {
-	d.showPerson(w, r, page.Form{}, page.Fill(newDevice{}))
+	d.showPerson(w, r, page.Form{})
 }
 
 // showPerson shows somebody; the zero Form is filled with what is so now.
-func (d *Dash) showPerson(w http.ResponseWriter, r *http.Request, form, device page.Form) {
+func (d *Dash) showPerson(w http.ResponseWriter, r *http.Request, form page.Form) {
 	a, err := d.findPerson(r)
 	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
-	v := personView{Account: a, Named: named(a), Form: form, Device: device}
+	v := personView{Account: a, Named: named(a), Form: form}
 	if form.Errors == nil {
 		v.Form = page.Fill(person{Name: a.Name, Language: language(a.Language), Quota: int(a.Quota / gigabyte), KeepDays: a.KeepDays})
 	}
@@ -129,11 +128,7 @@ func (d *Dash) showPerson(w http.ResponseWriter, r *http.Request, form, device p
 			v.Owner = v.Owner || o.Address == a.Address
 		}
 	}
-	form = v.Form
-	if len(device.Errors) > 0 {
-		form = device
-	}
-	d.show(w, r, "dash.person", v, form)
+	d.show(w, r, "dash.person", v, v.Form)
 }
 
 // language is that of the two which an account's is nearest to.
@@ -157,7 +152,7 @@ func (d *Dash) changePerson(w http.ResponseWriter, r *http.Request) {
 		}
 		form = form.Fail("", why(err))
 	}
-	d.showPerson(w, r, form, page.Fill(newDevice{}))
+	d.showPerson(w, r, form)
 }
 
 func (d *Dash) disablePerson(w http.ResponseWriter, r *http.Request) {
@@ -191,6 +186,25 @@ type passwordView struct {
 	Address  mail.Path
 	Password string
 	Back     string
+}
+
+type newPasswordView struct {
+	Address mail.Path
+	Named   string
+}
+
+// Title says whose password it is.
+func (v newPasswordView) Title() page.Message {
+	return page.Say("dash.newpassword.title", "name", v.Named)
+}
+
+func (d *Dash) newPassword(w http.ResponseWriter, r *http.Request) {
+	a, err := d.findPerson(r)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	d.set.Render(w, r, "dash.newpassword", newPasswordView{a.Address, named(a)}, http.StatusOK)
 }
 
 // resetPassword shows the new password in its answer: it is nowhere else.

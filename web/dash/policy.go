@@ -29,6 +29,7 @@ type domainReports struct {
 
 type source struct {
 	IP, Kind       string
+	Mine, Stranger bool // an owner may change what it is
 	Passed, Failed int64
 	Last           string
 }
@@ -47,7 +48,7 @@ func (d *Dash) reports(w http.ResponseWriter, r *http.Request) {
 		out := domainReports{DomainReports: one, DMARC: d.pick(r, one.NextDMARC.Why.EN, one.NextDMARC.Why.JA), STS: d.pick(r, one.NextSTS.Why.EN, one.NextSTS.Why.JA)}
 		for _, s := range one.Sources[:min(len(one.Sources), rowsShown)] {
 			kind := s.Kind.Text()
-			out.Sources = append(out.Sources, source{s.IP, d.pick(r, kind.EN, kind.JA), s.Passed, s.Failed, s.Last})
+			out.Sources = append(out.Sources, source{s.IP, d.pick(r, kind.EN, kind.JA), s.Kind == "mine", s.Kind == "stranger", s.Passed, s.Failed, s.Last})
 		}
 		for _, f := range one.Failures[:min(len(one.Failures), rowsShown)] {
 			do := f.Remedy()
@@ -63,6 +64,12 @@ func (d *Dash) reports(w http.ResponseWriter, r *http.Request) {
 func (d *Dash) trust(w http.ResponseWriter, r *http.Request) {
 	q := admin.Reporter{Reporter: r.PostFormValue("reporter"), Trust: r.PostFormValue("trust")}
 	d.act(w, r, "/dns/reports", page.Say("dash.saved"), "reports.trust", q)
+}
+
+// mine says that what sends in a domain's name is the owner's, or is not.
+func (d *Dash) mine(w http.ResponseWriter, r *http.Request) {
+	q := admin.MySource{Domain: r.PostFormValue("domain"), Source: r.PostFormValue("source"), Mine: r.PostFormValue("mine") != ""}
+	d.act(w, r, "/dns/reports", page.Say("dash.saved"), "reports.mine", q)
 }
 
 type certificatesView struct {

@@ -2,11 +2,11 @@ package dash
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"homemail/admin"
 	"homemail/events"
-	"homemail/mail"
 	"homemail/web/page"
 )
 
@@ -15,11 +15,15 @@ type securityView struct {
 	Owners   []admin.Person
 	SignIns  []happened
 	Sending  []admin.Sending
-	People   []page.Option // who is no owner
+	Bans     []admin.Ban
+	Others   bool // there is somebody who is no owner
 	Paused   int
 }
 
-const signInsShown = 15
+const (
+	signInsShown = 15
+	bansShown    = 50 // the longest: a flood can shut out thousands
+)
 
 func (d *Dash) security(w http.ResponseWriter, r *http.Request) {
 	v := securityView{}
@@ -34,18 +38,16 @@ func (d *Dash) security(w http.ResponseWriter, r *http.Request) {
 	if v.Owners, err = ask[[]admin.Person](d, r, "owner.list", admin.Empty{}); err != nil {
 		d.log.Warn("owners could not be listed", "err", err)
 	}
-	owner := map[mail.Path]bool{}
-	for _, o := range v.Owners {
-		owner[o.Address] = true
+	if v.Bans, err = ask[[]admin.Ban](d, r, "ban.list", admin.Empty{}); err != nil {
+		d.log.Warn("who is shut out could not be listed", "err", err)
 	}
+	v.Bans = v.Bans[:min(len(v.Bans), bansShown)]
 	for _, s := range v.Sending {
 		if s.Pause != nil {
 			v.Paused++
 		}
-		if !owner[s.Address] {
-			v.People = append(v.People, page.Option{Value: string(s.Address), Label: page.Say("dash.text", "text", string(s.Address))})
-		}
 	}
+	v.Others = len(v.Sending) > len(v.Owners)
 	q := admin.FindEvents{Kinds: []events.Kind{events.SignedIn, events.SignInFailed, events.Omitted}, Limit: signInsShown, Language: d.lang(r)}
 	found, err := ask[admin.Events](d, r, "events.find", q)
 	if err != nil {
@@ -91,12 +93,39 @@ func (d *Dash) endSession(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/security", page.Say("dash.security.ended"), "session.end", admin.EndSessions{Address: address(r), ID: r.PostFormValue("id")})
 }
 
+func (d *Dash) liftBan(w http.ResponseWriter, r *http.Request) {
+	from := r.PostFormValue("from")
+	d.act(w, r, "/security", page.Say("dash.security.ban.lifted", "address", from), "ban.lift", admin.BanAddress{Address: from})
+}
+
 func (d *Dash) pauseSending(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/security", page.Say("dash.security.paused"), "sending.pause", admin.PauseSending{Address: address(r), Reason: "paused by the owner"})
 }
 
 func (d *Dash) resumeSending(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/security", page.Say("dash.security.resumed"), "sending.resume", admin.Address{Address: address(r)})
+}
+
+type newOwnerView struct{ People []page.Option }
+
+// Title is what the button says that leads here.
+func (newOwnerView) Title() page.Message { return page.Say("dash.security.owner.add") }
+
+// newOwner asks who, of those who are none.
+func (d *Dash) newOwner(w http.ResponseWriter, r *http.Request) {
+	owners, err := ask[[]admin.Person](d, r, "owner.list", admin.Empty{})
+	var people []page.Option
+	if err == nil {
+		people, err = d.everybody(r)
+	}
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	people = slices.DeleteFunc(people, func(p page.Option) bool {
+		return slices.ContainsFunc(owners, func(o admin.Person) bool { return string(o.Address) == p.Value })
+	})
+	d.set.Render(w, r, "dash.newowner", newOwnerView{people}, http.StatusOK)
 }
 
 func (d *Dash) addOwner(w http.ResponseWriter, r *http.Request) {

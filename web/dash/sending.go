@@ -118,6 +118,12 @@ func (d *Dash) removeRoute(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/sending", page.Say("dash.saved"), "route.remove", admin.Domain{Domain: r.PostFormValue("domain")})
 }
 
+// setSender says through which smarthost an address that is at home elsewhere
+// sends; none ends that.
+func (d *Dash) setSender(w http.ResponseWriter, r *http.Request) {
+	d.act(w, r, "/sending", page.Say("dash.saved"), "route.sender", admin.SenderRoute{Address: address(r), Smarthost: r.PostFormValue("through")})
+}
+
 type smarthostView struct {
 	Presets []presetGroup
 	Form    page.Form

@@ -81,6 +81,9 @@ type settingView struct {
 // Title is the setting's name.
 func (v settingView) Title() page.Message { return page.Say("dash.setting-page.title", "name", v.Name) }
 
+// restartView is shown while the server starts again with a setting.
+type restartView struct{ Name string }
+
 // newValue is the form of a setting.
 type newValue struct {
 	Value string `form:"value,max=2000"`
@@ -133,7 +136,10 @@ func (d *Dash) setSetting(w http.ResponseWriter, r *http.Request) {
 		}
 		_, err := ask[[]config.Setting](d, r, "setting.set", q)
 		if err == nil {
-			d.set.Done(w, r, "/settings", page.Say("dash.settings.saved", "name", s.Name))
+			// The server starts again at once, and whoever was led on at once would
+			// find nobody there.
+			w.Header().Set("Refresh", "2; url=/settings")
+			d.set.Render(w, r, "dash.restart", restartView{s.Name}, http.StatusOK)
 			return
 		}
 		form = form.Fail("value", why(err))

@@ -18,6 +18,7 @@ import (
 	"homemail/relay/preset"
 	"homemail/reports"
 	"homemail/session"
+	"homemail/store"
 	"homemail/zones"
 )
 
@@ -76,6 +77,9 @@ func Family(own string) *House {
 		"owner.add":    admin.Empty{}, "owner.remove": admin.Empty{},
 		"session.list": []admin.WebSession{{ID: "s1" + own, Address: "taro@example.jp", Role: session.Owner, Created: ago(9 * time.Hour), Seen: ago(time.Hour), Remote: "192.168.1.40" + own, Browser: "Safari, iPhone" + own}},
 		"session.end":  admin.Empty{},
+		"ban.list":     []admin.Ban{{Address: "203.0.113.66" + own, Until: now.Add(20 * time.Minute), Times: 2, Refused: 31}, {Address: "2001:db8:12:34::/64", Until: now.Add(time.Hour), Times: 1}}, "ban.lift": admin.Empty{},
+		"token.list": []admin.Token{{Name: "grafana" + own, Scopes: []admin.Scope{admin.ScopeMetrics, admin.ScopeRead}, Created: ago(900 * time.Hour), Expires: now.Add(7000 * time.Hour), LastUse: ago(time.Hour), LastFrom: "192.168.1.50"}, {Name: "backup", Scopes: []admin.Scope{admin.ScopeAll}, Created: ago(time.Hour)}},
+		"token.add":  admin.NewToken{Token: admin.Token{Name: "grafana" + own}, Secret: "hm_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"}, "token.remove": admin.Empty{},
 		"sending.list": []admin.Sending{
 			{Address: "taro@example.jp", Hour: 2, Day: 14},
 			{Address: "ken@example.jp", Hour: 201, Day: 201, New: 190, Pause: &caps.Pause{Account: 3, Since: ago(time.Hour), Count: 210, Limit: 200, Reason: "more than 200 recipients in an hour" + own}},
@@ -103,8 +107,11 @@ func (h *House) mailOut(own string, now time.Time) {
 			Tries: []queue.Try{{At: now.Add(-time.Hour), What: "mx.shop.example did not take it yet." + own, Why: "It said: 4.7.1 Please try again later" + own, Todo: "Nothing for you to do."}},
 		}}}},
 		"queue.retry": admin.Count{Count: 1}, "queue.hold": admin.Count{Count: 1}, "queue.release": admin.Count{Count: 1}, "queue.remove": admin.Count{Count: 1},
-		"route.list": admin.Routes{Domains: []admin.Route{{Domain: "default", Way: relay.Via, Smarthost: "ocn" + own}, {Domain: "outlook.com" + own, Way: relay.Direct}}, Senders: []admin.SenderRoute{{Address: mail.Path("taro@isp.example" + own), Smarthost: "ocn"}}},
-		"route.set":  admin.Empty{}, "route.remove": admin.Empty{},
+		"route.list":   admin.Routes{Domains: []admin.Route{{Domain: "default", Way: relay.Via, Smarthost: "ocn" + own}, {Domain: "outlook.com" + own, Way: relay.Direct}}, Senders: []admin.SenderRoute{{Address: mail.Path("taro@isp.example" + own), Smarthost: "ocn"}}},
+		"route.sender": admin.Empty{}, "bridge.password": admin.Empty{},
+		"machine.list": []admin.Machine{{Name: "プリンター" + own, Address: "192.168.1.30" + own, For: mail.Path("taro@example.jp" + own), From: store.RewriteFrom}, {Name: "Camera", Address: "192.168.1.31", For: "taro@example.jp", Local: true}},
+		"machine.add":  admin.Caution{}, "machine.remove": admin.Empty{},
+		"route.set": admin.Empty{}, "route.remove": admin.Empty{},
 		"smarthost.presets": preset.All(),
 		"smarthost.list":    []outbound.Smarthost{{Name: "ocn" + own, Host: "smtp.isp.example" + own, Port: 465, TLS: relay.TLSImplicit, User: "taro@isp.example" + own}},
 		"smarthost.save":    relay.Report{OK: true}, "smarthost.test": relay.Report{OK: true}, "smarthost.remove": admin.Empty{},
@@ -188,7 +195,12 @@ func (h *House) names(own string, now time.Time) {
 			NextDMARC: reports.Proposal{Now: "none", Next: "quarantine", Ready: true, Why: reports.Text{EN: "All was well for 14 days.", JA: "14日間問題がありませんでした。"}},
 			NextSTS:   reports.Proposal{Now: "testing", Next: "enforce", Why: reports.Text{EN: "Two more good days are needed.", JA: "あと2日、問題のない日が必要です。"}},
 		}},
-		"reports.trust": admin.Empty{},
+		"reports.trust": admin.Empty{}, "reports.mine": admin.Empty{},
+		"dyndns.list": []admin.NameState{{Name: zones.Name{Host: "myhouse.dy.fi" + own, Service: "dyfi" + own, User: "taro"}, Updater: &admin.Updater{Done: "203.0.113.20", At: now.Add(-time.Hour)}},
+			{Name: zones.Name{Host: "other.dyn.example", Service: "dyn.example", User: "taro"}, Updater: &admin.Updater{Stopped: true, Error: "badauth" + own}}},
+		"dyndns.add": admin.Empty{}, "dyndns.remove": admin.Empty{},
+		"dkim.list":   []admin.DKIMKey{{Domain: "example.jp", Selector: "h1" + own, Algorithm: "rsa-sha256", State: "active", Created: now.Add(-9000 * time.Hour)}, {Domain: "example.jp", Selector: "h2", Algorithm: "ed25519-sha256", State: "next", Created: now.Add(-time.Hour)}, {Domain: "example.jp", Selector: "h0", Algorithm: "rsa-sha256", State: "retired", Created: now.Add(-9900 * time.Hour)}},
+		"dkim.rotate": []admin.DKIMKey{}, "dkim.activate": []admin.DKIMKey{},
 		"certificate.list": admin.Certificates{Directory: "https://acme.example/directory", Agreed: &certs.Consent{Directory: "https://acme.example/directory", Given: now.Add(-700 * time.Hour)}, Host: "mail.example.jp",
 			Names: []certs.Status{
 				{Name: "mail.example.jp", Shown: certs.Valid, Issuer: "Let's Encrypt R11" + own, NotAfter: now.Add(1400 * time.Hour), Renew: now.Add(700 * time.Hour), Fingerprint: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
