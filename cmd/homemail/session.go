@@ -20,6 +20,8 @@ func sessionCommands() []command {
 		{"owner reset", "[ADDRESS]", "make a new password for an owner who cannot get in, shown this once", 0, 1, resetOwner},
 		{"session list", "[ADDRESS]", "list who is signed in on the web", 0, 1, listSessions},
 		{"session end", "ADDRESS [ID]", "sign somebody out on the web, everywhere or in one browser", 1, 2, endSessions},
+		{"ban list", "", "list the addresses that may not sign in for a while, as too many sign-ins from there failed", 0, 0, listBans},
+		{"ban lift", "IP-ADDRESS", "let an address try again at once", 1, 1, simply("ban.lift")},
 	}
 }
 
@@ -104,5 +106,22 @@ func endSessions(in *invocation, _ *flag.FlagSet) action {
 			q.ID = args[1]
 		}
 		return in.ask(ctx, "session.end", q, &admin.Empty{})
+	}
+}
+
+func listBans(in *invocation, _ *flag.FlagSet) action {
+	return func(ctx context.Context, _ []string) error {
+		var list []admin.Ban
+		if err := in.ask(ctx, "ban.list", admin.Empty{}, &list); err != nil {
+			return err
+		}
+		if in.global.json {
+			return in.print(list)
+		}
+		var rows [][]string
+		for _, b := range list {
+			rows = append(rows, []string{b.Address, b.Until.Local().Format(time.DateTime), fmt.Sprint(b.Refused)})
+		}
+		return in.table("ADDRESS UNTIL TRIES", rows)
 	}
 }
