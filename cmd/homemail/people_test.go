@@ -240,6 +240,7 @@ func TestAttackStolenCookie(t *testing.T) {
 	for _, ask := range []string{
 		"GET /first/people", "GET /first/events?step=people", "POST /first/people/device", "POST /first/people/profile", "POST /first/people",
 		"POST /first/safe/codes", "GET /me/export", "POST /me/devices/add", "POST /people/device", "POST /people/password", "POST /security/owner",
+		"POST /people/remove", "POST /addresses/forward", "POST /sending/smarthost", "POST /settings",
 	} {
 		method, path, _ := strings.Cut(ask, " ")
 		form := url.Values{}

@@ -21,7 +21,6 @@ type addressesView struct {
 	Example   mail.Path // of plus addressing; "" if there is nobody yet
 	Form      page.Form
 	All       page.Form
-	Forward   page.Form
 }
 
 // newAlias is the form for an address that leads to others.
@@ -44,10 +43,10 @@ type newForward struct {
 }
 
 func (d *Dash) addresses(w http.ResponseWriter, r *http.Request) {
-	d.showAddresses(w, r, page.Fill(newAlias{}), page.Fill(newCatchAll{}), page.Fill(newForward{}))
+	d.showAddresses(w, r, page.Fill(newAlias{}), page.Fill(newCatchAll{}))
 }
 
-func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all, forward page.Form) {
+func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all page.Form) {
 	aliases, err := ask[[]admin.Alias](d, r, "alias.list", admin.Empty{})
 	var people []admin.Account
 	if err == nil {
@@ -61,7 +60,7 @@ func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all, 
 		d.fail(w, r, err)
 		return
 	}
-	v := addressesView{Form: form, All: all, Forward: forward, Separator: d.separator(r)}
+	v := addressesView{Form: form, All: all, Separator: d.separator(r)}
 	for _, a := range aliases {
 		if strings.HasPrefix(string(a.Address), "@") {
 			v.CatchAlls = append(v.CatchAlls, a)
@@ -82,10 +81,8 @@ func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all, 
 		v.Example = people[0].Address
 	}
 	bad := form
-	for _, f := range []page.Form{all, forward} {
-		if len(f.Errors) > 0 {
-			bad = f
-		}
+	if len(all.Errors) > 0 {
+		bad = all
 	}
 	d.show(w, r, "dash.addresses", v, bad)
 }
@@ -131,7 +128,7 @@ func (d *Dash) addAlias(w http.ResponseWriter, r *http.Request) {
 		}
 		*bad = bad.Fail("", why(err))
 	}
-	d.showAddresses(w, r, form, catcher, page.Fill(newForward{}))
+	d.showAddresses(w, r, form, catcher)
 }
 
 func (d *Dash) askRemoveAlias(w http.ResponseWriter, r *http.Request) {
@@ -156,6 +153,27 @@ func (d *Dash) removeAlias(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/addresses", page.Say("dash.addresses.removed"), "alias.remove", admin.Address{Address: address(r)})
 }
 
+type forwardView struct {
+	Form   page.Form
+	People []page.Option
+}
+
+// Title is what the button says that leads here.
+func (forwardView) Title() page.Message { return page.Say("dash.addresses.forward.add") }
+
+func (d *Dash) newForward(w http.ResponseWriter, r *http.Request) {
+	d.showForward(w, r, page.Fill(newForward{}))
+}
+
+func (d *Dash) showForward(w http.ResponseWriter, r *http.Request, form page.Form) {
+	people, err := d.everybody(r)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	d.show(w, r, "dash.forward", forwardView{form, people}, form)
+}
+
 // forward sets where somebody's mail goes, too; nowhere ends it.
 func (d *Dash) forward(w http.ResponseWriter, r *http.Request) {
 	var in newForward
@@ -168,5 +186,5 @@ func (d *Dash) forward(w http.ResponseWriter, r *http.Request) {
 		}
 		form = form.Fail("", why(err))
 	}
-	d.showAddresses(w, r, page.Fill(newAlias{}), page.Fill(newCatchAll{}), form)
+	d.showForward(w, r, form)
 }

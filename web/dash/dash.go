@@ -124,17 +124,14 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"POST /people/add":           d.addPerson,
 		"POST /people/change":        d.changePerson,
 		"POST /people/disable":       d.disablePerson,
-		"GET /people/remove":         d.askRemovePerson,
-		"POST /people/remove":        d.removePerson,
 		"GET /people/device/remove":  d.askRemoveDevice,
 		"POST /people/device/remove": d.removeDevice,
 		"POST /people/profile":       d.profile,
 
-		"GET /addresses":          d.addresses,
-		"POST /addresses/add":     d.addAlias,
-		"GET /addresses/remove":   d.askRemoveAlias,
-		"POST /addresses/remove":  d.removeAlias,
-		"POST /addresses/forward": d.forward,
+		"GET /addresses":         d.addresses,
+		"POST /addresses/add":    d.addAlias,
+		"GET /addresses/remove":  d.askRemoveAlias,
+		"POST /addresses/remove": d.removeAlias,
 
 		"GET /dns":                       d.domains,
 		"POST /dns/add":                  d.addDomain,
@@ -179,8 +176,6 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"GET /sending":                   d.sending,
 		"POST /sending/route":            d.setRoute,
 		"POST /sending/route/remove":     d.removeRoute,
-		"GET /sending/smarthost":         d.smarthost,
-		"POST /sending/smarthost":        d.saveSmarthost,
 		"POST /sending/smarthost/test":   d.trySmarthost,
 		"GET /sending/smarthost/remove":  d.askRemoveSmarthost,
 		"POST /sending/smarthost/remove": d.removeSmarthost,
@@ -200,17 +195,25 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"POST /security/pause":       d.pauseSending,
 		"POST /security/resume":      d.resumeSending,
 
-		"GET /logs":            d.logs,
-		"GET /settings":        d.settings,
-		"GET /settings/change": d.setting,
-		"POST /settings":       d.setSetting,
+		"GET /logs":     d.logs,
+		"GET /settings": d.settings,
 	}
 }
 
-// guarded are what gives access away, and the forms for it: who has filled one in
-// is not asked for a password then, which would lose what was typed.
+// guarded are what gives access away, leads mail elsewhere or destroys it, and the
+// forms for it: who has filled one in is not asked for a password then, which would
+// lose what was typed.
 func (d *Dash) guarded() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
+		"GET /people/remove":      d.askRemovePerson,
+		"POST /people/remove":     d.removePerson,
+		"GET /addresses/forward":  d.newForward,
+		"POST /addresses/forward": d.forward,
+		"GET /sending/smarthost":  d.smarthost,
+		"POST /sending/smarthost": d.saveSmarthost,
+		"GET /settings/change":    d.setting,
+		"POST /settings":          d.setSetting,
+
 		"GET /people/password":  d.newPassword,
 		"POST /people/password": d.resetPassword,
 		"GET /people/device":    d.newDevice,

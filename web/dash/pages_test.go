@@ -29,7 +29,7 @@ func everyPage() []string {
 		"/people/device/remove?address=taro@example.jp&device=d1", "/people/device?address=taro@example.jp", "/people/password?address=taro@example.jp",
 		"/security/owner", "/security/tokens", "/security/tokens/remove?name=grafana", "/network/machine", "/network/machine/remove?name=Camera",
 		"/dns/name", "/dns/name/remove?host=myhouse.dy.fi", "/sending/bridge/password?id=b1&address=taro@isp.example",
-		"/addresses", "/where", "/where?address=shop&since=day&direction=out", "/where?id=01J8Z1",
+		"/addresses", "/addresses/forward", "/where", "/where?address=shop&since=day&direction=out", "/where?id=01J8Z1",
 		"/queue", "/queue/show?id=01J8Z1", "/queue/remove?id=01J8Z1", "/network", "/sending", "/sending/smarthost", "/sending/smarthost?preset=sakura",
 		"/sending/smarthost/remove?name=ocn", "/sending/bridge", "/sending/bridge/remove?id=b1&address=taro@isp.example",
 		"/dns", "/dns/domain?domain=example.jp", "/dns/domain?domain=example.jp&names=full&texts=quoted", "/dns/remove?domain=example.jp",
@@ -245,7 +245,7 @@ func TestForms(t *testing.T) {
 		{"/people/remove?address=taro@example.jp", "/people/remove", []string{"address", "taro@example.jp"}, "account.remove", `{"address":"taro@example.jp"}`, "was removed"},
 		{"/addresses", "/addresses/add", []string{"address", "all@example.jp", "to", "taro@example.jp\r\nhanako@example.jp"}, "alias.add", `{"address":"all@example.jp","to":["taro@example.jp","hanako@example.jp"]}`, "works from now on"},
 		{"/addresses", "/addresses/add", []string{"domain", "example.jp", "catcher", "taro@example.jp"}, "alias.add", `{"address":"@example.jp","to":["taro@example.jp"]}`, "works from now on"},
-		{"/addresses", "/addresses/forward", []string{"of", "taro@example.jp", "forward_to", "a@b.example, c@d.example", "only", "on"}, "forward", `{"address":"taro@example.jp","to":["a@b.example","c@d.example"],"only":true}`, "Saved."},
+		{"/addresses/forward", "/addresses/forward", []string{"of", "taro@example.jp", "forward_to", "a@b.example, c@d.example", "only", "on"}, "forward", `{"address":"taro@example.jp","to":["a@b.example","c@d.example"],"only":true}`, "Saved."},
 		{"/queue/show?id=01J8Z1", "/queue/hold", []string{"id", "01J8Z1"}, "queue.hold", `{"id":"01J8Z1"}`, "It stays here"},
 		{"/queue", "/queue/retry", []string{"id", "all"}, "queue.retry", `{"id":"all"}`, "being tried"},
 		{"/queue/remove?id=01J8Z1", "/queue/remove", []string{"id", "01J8Z1"}, "queue.remove", `{"id":"01J8Z1","tell":true}`, "its sender is told"},
@@ -482,5 +482,30 @@ func TestSettingWaitsForTheServer(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/settings" || resp.Header.Get("Refresh") != "2; url=/settings" {
 		t.Errorf("%d %q", resp.StatusCode, resp.Header.Get("Refresh"))
+	}
+}
+
+// TestFresh: what gives access away, or destroys, asks for a proof of just now.
+func TestFresh(t *testing.T) {
+	set, _, err := dashtest.Set(dashtest.Family(""), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	house := dashtest.Family("")
+	no := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	}
+	d := dash.New(dash.Options{House: house, Set: set, Require: func(next http.Handler) http.Handler { return next }, Fresh: no})
+	for _, ask := range []string{
+		"POST /people/password", "POST /people/device", "POST /people/remove", "POST /security/owner", "POST /security/owner/remove",
+		"POST /addresses/forward", "GET /sending/smarthost", "POST /sending/smarthost", "GET /settings/change?name=separator", "POST /settings",
+		"GET /dns/provider", "POST /dns/provider", "POST /dns/apply",
+	} {
+		method, path, _ := strings.Cut(ask, " ")
+		w := httptest.NewRecorder()
+		d.Handler().ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		if w.Code != http.StatusTeapot {
+			t.Errorf("%s is done for an old sign-in: %d", ask, w.Code)
+		}
 	}
 }
