@@ -83,10 +83,11 @@ type Dash struct {
 
 // New makes the pages. It starts nothing; Close ends what they have started.
 func New(o Options) *Dash {
-	d := &Dash{o: o, log: o.Log, jobs: newJobs()}
+	d := &Dash{o: o, log: o.Log}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
+	d.jobs = newJobs(d.log)
 	if d.o.Require == nil {
 		d.o.Require = func(next http.Handler) http.Handler { return next }
 	}

@@ -3,6 +3,9 @@ package dash
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -47,6 +50,7 @@ func of[A any](j *job) (a A, err error, ok bool) {
 type jobs struct {
 	ctx  context.Context
 	stop context.CancelFunc
+	log  *slog.Logger
 
 	mu   sync.Mutex
 	list map[string]*job
@@ -55,9 +59,9 @@ type jobs struct {
 
 const jobsMost = 200 // names that are remembered: a few for each domain
 
-func newJobs() *jobs {
+func newJobs(log *slog.Logger) *jobs {
 	ctx, stop := context.WithCancel(context.Background())
-	return &jobs{ctx: ctx, stop: stop, list: map[string]*job{}}
+	return &jobs{ctx: ctx, stop: stop, log: log, list: map[string]*job{}}
 }
 
 var errBusy = errors.New("too much is under way at once")
@@ -89,9 +93,15 @@ func (js *jobs) start(ctx context.Context, name string, age time.Duration, run f
 	js.wg.Go(func() {
 		defer cancel()
 		defer stop()
+		defer close(j.done)
+		defer func() {
+			if p := recover(); p != nil { // a bug of a page's must not take the mail with it
+				j.answer, j.err = nil, fmt.Errorf("a bug: %v", p)
+				js.log.Error("a bug ended what a page had begun", "job", name, "panic", p, "stack", string(debug.Stack()))
+			}
+			j.ended = time.Now()
+		}()
 		j.answer, j.err = run(ctx)
-		j.ended = time.Now()
-		close(j.done)
 	})
 	return j
 }
