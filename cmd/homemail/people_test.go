@@ -282,3 +282,47 @@ func (v *village) age(by time.Duration) {
 		}
 	}
 }
+
+// A page whose name is pointed here (DNS rebinding) sends its own name, and gets
+// nothing, wherever it asks.
+func TestAttackRebinding(t *testing.T) {
+	b := newVillage(t).guest(atHome)
+	for _, host := range []string{"evil.example", pagesHost + ".evil.example", "192.168.1.1", "example.test", "mta-sts.evil.example"} {
+		for _, path := range []string{"/people", "/enter", "/first", "/claim", "/me", "/share/x"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			w, err := b.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Body.Close()
+			if w.StatusCode != http.StatusMisdirectedRequest {
+				t.Errorf("%s as %s: %d", path, host, w.StatusCode)
+			}
+		}
+	}
+}
+
+// Whoever has no account any more is signed out, and so is an owner who was made
+// a person of the owner's pages.
+func TestRemovedIsOut(t *testing.T) {
+	v := newVillage(t)
+	anna, ben := v.guest(atHome), v.guest(atHome)
+	v.do("owner.add", admin.Address{Address: "ben@example.test"})
+	anna.signIn("anna@example.test")
+	ben.signIn("ben@example.test")
+	v.do("owner.remove", admin.Address{Address: "anna@example.test"})
+	if status, _, _ := anna.ask(http.MethodGet, "/people", nil); status != http.StatusForbidden {
+		t.Errorf("who was an owner: %d", status)
+	}
+	v.do("account.remove", admin.Address{Address: "anna@example.test"})
+	if status, to, _ := anna.ask(http.MethodGet, "/me", nil); status != http.StatusSeeOther || !strings.HasPrefix(to, "/enter") {
+		t.Errorf("who had an account: %d %q", status, to)
+	}
+	if status, _, _ := ben.ask(http.MethodGet, "/people", nil); status != http.StatusOK {
+		t.Errorf("the new owner: %d", status)
+	}
+}
