@@ -125,6 +125,9 @@ func (t *turn) setRoute(want admin.Route) action {
 // smarthost is the one that was answered.
 func (t *turn) smarthost() outbound.Smarthost {
 	s := outbound.Smarthost{Preset: t.get("preset"), Host: t.get("host"), Port: portNumber(t.get("port")), TLS: t.get("tls"), User: t.get("user")}
+	if s.TLS == string(preset.Implicit) {
+		s.TLS = relay.TLSImplicit // presets and people have a word of their own for it
+	}
 	if s.Name = s.Preset; s.Name == "" {
 		s.Name = "smarthost"
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,7 +63,28 @@ func ApplyFile(ctx context.Context, a Asker, f *File) (r Result, err error) {
 		}
 	}
 	r.OK = true
+	if err := r.look(ctx, a); err != nil || !r.connected() {
+		return r, err
+	}
+	// From now on a letter is looked for, whenever somebody writes one.
+	if err := patient(ctx, a, "setup.submit", Given{Step: FirstMail}, &View{}); err != nil {
+		return r, fmt.Errorf("step %s: %w", FirstMail, err)
+	}
 	return r, r.look(ctx, a)
+}
+
+// connected reports whether mail can come, but no first one was looked for yet.
+func (r *Result) connected() bool {
+	var connection, first Status
+	for _, v := range r.Steps {
+		switch v.ID {
+		case Connection:
+			connection = v.Status
+		case FirstMail:
+			first = v.Status
+		}
+	}
+	return connection == Done && first == Todo
 }
 
 // look asks how far all is.
@@ -84,9 +106,10 @@ func (r *Result) put(v View) {
 	}
 }
 
-// Wait waits until nothing goes on by itself any more, or ctx ends.
+// Wait waits until nothing goes on by itself any more, or ctx ends. It does not
+// wait for the first mail, which a person has to write.
 func (r *Result) Wait(ctx context.Context, a Asker) error {
-	for !r.Settled() {
+	for !r.settled() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -102,6 +125,10 @@ func (r *Result) Wait(ctx context.Context, a Asker) error {
 		}
 	}
 	return nil
+}
+
+func (r *Result) settled() bool {
+	return Overview{Steps: slices.DeleteFunc(slices.Clone(r.Steps), func(v View) bool { return v.ID == FirstMail })}.Settled()
 }
 
 // Text is the result for people.

@@ -12,6 +12,7 @@ import (
 	"homemail/check"
 	"homemail/internal/mailtest"
 	"homemail/mail"
+	"homemail/relay"
 	"homemail/store"
 )
 
@@ -249,5 +250,15 @@ func TestSafe(t *testing.T) {
 	wantStatus(t, v, Skipped, "firstboot.skip.later")
 	if _, err := e.Skip(t.Context(), You); err == nil {
 		t.Error("there can be a house without anybody")
+	}
+}
+
+// TestSmarthostTLS: the words of the step are those that sending knows.
+func TestSmarthostTLS(t *testing.T) {
+	for given, want := range map[string]string{"tls": relay.TLSImplicit, "starttls": relay.TLSStart, "": ""} {
+		f := &turn{row: row{Answers: Answers{"preset": "", "port": "", "host": "smtp.example", "tls": given, "user": "u"}}}
+		if got := f.smarthost().TLS; got != want {
+			t.Errorf("%q is %q, want %q", given, got, want)
+		}
 	}
 }
