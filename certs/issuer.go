@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"path"
 	"time"
 
@@ -64,6 +65,10 @@ func (a *attempt) Issue(ctx context.Context, csr *x509.CertificateRequest) (*cer
 		}
 		chains, err = a.order(ctx, client, account, csr)
 	}
+	if a.replaces != nil && noOrder(err) {
+		a.replaces = nil
+		chains, err = a.order(ctx, client, account, csr)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +85,15 @@ func (a *attempt) order(ctx context.Context, client *acmez.Client, account acme.
 	}
 	p.Profile, p.Replaces = a.o.Profile, a.replaces
 	return client.ObtainCertificate(ctx, p)
+}
+
+// noOrder reports whether a CA made no order because of something that it did not
+// understand or that broke in it. To say which certificate is replaced is a favour
+// to the CA (RFC 9773 §5), and not worth a certificate.
+func noOrder(err error) bool {
+	var p acme.Problem
+	return errors.As(err, &p) && strings.HasPrefix(err.Error(), "creating new order:") &&
+		(p.Status >= 500 || p.Type == acme.ProblemTypeMalformed || p.Type == acme.ProblemTypeServerInternal || p.Type == acme.ProblemTypeAlreadyReplaced)
 }
 
 // errAway is a CA that cannot be reached, or is out of order.
