@@ -11,8 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"strings"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
