@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"homemail/config"
 	"homemail/store"
@@ -44,6 +45,9 @@ func (h *House) listSettings(context.Context, Empty) ([]config.Setting, error) {
 // setSetting keeps a setting. The server ends what is under way in order, and
 // goes on with it.
 func (h *House) setSetting(ctx context.Context, q Setting) ([]config.Setting, error) {
+	if by, ok := ctx.Value(actorKey{}).(Actor); ok && by.Door == "api" && opens(q.Name) {
+		return nil, fmt.Errorf("%w: %s says who may come in, so no token changes it", store.ErrInvalid, q.Name)
+	}
 	c, err := h.inForce()
 	if err != nil {
 		return nil, err
@@ -63,4 +67,11 @@ func (h *House) setSetting(ctx context.Context, q Setting) ([]config.Setting, er
 		h.Settings.Changed()
 	}
 	return h.listSettings(ctx, Empty{})
+}
+
+// opens reports whether a setting says who may come in from where. A token that
+// could change that could make itself mightier.
+func opens(name string) bool {
+	section, _, _ := strings.Cut(name, ".")
+	return section == "web" || section == "listen"
 }

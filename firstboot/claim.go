@@ -117,21 +117,36 @@ func (c *Claim) Take(ctx context.Context, typed string, from netip.Addr, agent s
 
 // win makes the house a browser's that has proved to stand before the box.
 func (c *Claim) win(ctx context.Context, by Claimed) (token string, err error) {
-	// What an earlier claim had answered is dropped: it may have been a stranger's.
-	if _, err := c.By(); err == nil {
-		for _, s := range steps() {
-			if err := c.state.PutState(stepPath+string(s.ID), nil); err != nil {
-				return "", err
-			}
-		}
-	}
+	_, err = c.By()
+	again := err == nil
 	token = rand.Text()
 	sum := sha256.Sum256([]byte(token))
 	by.At, by.Boot, by.Token = time.Now().Round(0), c.code.boot, sum[:]
 	if err := c.put(ctx, by); err != nil {
 		return "", err
 	}
+	if !again {
+		return token, nil
+	}
+	// What an earlier claim had answered is dropped: it may have been a stranger's.
+	for _, s := range steps() {
+		if err := c.state.PutState(stepPath+string(s.ID), nil); err != nil {
+			return "", err
+		}
+	}
 	return token, nil
+}
+
+// Spend ends what the browser's proof is good for: its owner is signed in now.
+func (c *Claim) Spend() error {
+	return c.state.UpdateState(claimPath, func(old []byte) ([]byte, error) {
+		var was Claimed
+		if err := json.Unmarshal(old, &was); err != nil {
+			return old, nil // there is none
+		}
+		was.Token = nil
+		return json.Marshal(was)
+	})
 }
 
 func notOpen(open bool) error {

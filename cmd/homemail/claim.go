@@ -26,18 +26,34 @@ func newSetup(a *admin.House, s *store.Store, code *firstboot.Code, o firstboot.
 	return firstboot.New(o)
 }
 
-// localSubnets are the networks that this computer is in itself.
+// localSubnets are the networks of the house that this computer is in itself: at a
+// provider's it has neighbours in its own, who are no more at home than the world.
 func localSubnets() (list []netip.Prefix) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil // then only this computer itself may claim the house
 	}
 	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			list = append(list, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()))
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits())
+		if homely(p) {
+			list = append(list, p)
 		}
 	}
 	return list
+}
+
+// homely reports whether a network is that of a house: private, or of IPv6 a single
+// network of 64 bits.
+func homely(p netip.Prefix) bool {
+	a := p.Addr()
+	if a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() {
+		return p.Bits() > 0
+	}
+	return a.Is6() && p.Bits() >= 64
 }
 
 // greeting is what a house shows that is nobody's yet; ok is false if it is

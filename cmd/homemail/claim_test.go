@@ -76,3 +76,15 @@ func TestClaimOfServer(t *testing.T) {
 		t.Errorf("one of before: %+v", l)
 	}
 }
+
+// Neighbours at a provider's are no more at home than the world.
+func TestHomely(t *testing.T) {
+	for p, want := range map[string]bool{
+		"192.168.1.2/24": true, "10.0.0.2/8": true, "127.0.0.1/8": true, "169.254.1.1/16": true, "203.0.113.5/20": false, "100.64.1.2/10": false,
+		"2001:db8::2/64": true, "2001:db8::2/48": false, "fd00::2/48": true, "fe80::1/64": true, "192.168.1.2/0": false,
+	} {
+		if got := homely(netip.MustParsePrefix(p)); got != want {
+			t.Errorf("%s: %v", p, got)
+		}
+	}
+}

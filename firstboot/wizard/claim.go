@@ -181,13 +181,15 @@ func (z *Wizard) takenView() takenView {
 
 // claimEvents tells open pages of the code that somebody else was first.
 func (z *Wizard) claimEvents(w http.ResponseWriter, r *http.Request) {
+	if open, err := z.o.Claim.Open(r.Context()); err != nil || !open {
+		w.WriteHeader(http.StatusNoContent) // and the browser asks no more
+		return
+	}
 	z.set.Stream(w, r, func(ctx context.Context, send page.Sender) error {
 		changed := z.o.Claim.Changed()
 		for {
 			if open, err := z.o.Claim.Open(ctx); err == nil && !open {
-				if err := send("claimed", "first.taken", z.takenView()); err != nil {
-					return err
-				}
+				return send("claimed", "first.taken", z.takenView())
 			}
 			select {
 			case <-ctx.Done():
@@ -249,6 +251,9 @@ func (z *Wizard) signIn(w http.ResponseWriter, r *http.Request, owner mail.Path)
 	if err := z.o.SignIn(w, r, owner); err != nil {
 		z.log.Error("the new owner could not be signed in", "account", owner, "err", err)
 		return false
+	}
+	if err := z.o.Claim.Spend(); err != nil { // a copy of the cookie would sign in, too, for an hour
+		z.log.Warn("the proof of the claim is still good", "err", err)
 	}
 	page.DropCookie(w, r, claimCookie)
 	return true

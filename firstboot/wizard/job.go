@@ -2,6 +2,8 @@ package wizard
 
 import (
 	"context"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -21,6 +23,7 @@ const jobsMost = 32
 type jobs struct {
 	ctx  context.Context
 	stop context.CancelFunc
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	running map[string]int
@@ -28,9 +31,9 @@ type jobs struct {
 	wg      sync.WaitGroup
 }
 
-func newJobs() *jobs {
+func newJobs(log *slog.Logger) *jobs {
 	ctx, stop := context.WithCancel(context.Background())
-	return &jobs{ctx: ctx, stop: stop, running: map[string]int{}}
+	return &jobs{ctx: ctx, stop: stop, log: log, running: map[string]int{}}
 }
 
 // start runs fn beside the requests, and returns a channel that is closed when it
@@ -47,13 +50,18 @@ func (js *jobs) start(name string, fn func(context.Context)) <-chan struct{} {
 	js.all++
 	ctx, cancel := context.WithTimeout(js.ctx, jobTime)
 	js.wg.Go(func() {
-		defer cancel()
+		defer func() {
+			if bug := recover(); bug != nil { // it may cost this page, never the house
+				js.log.Error("a bug ended what a page had begun", "job", name, "err", bug, "stack", string(debug.Stack()))
+			}
+			cancel()
+			js.mu.Lock()
+			js.running[name]--
+			js.all--
+			js.mu.Unlock()
+			close(done)
+		}()
 		fn(ctx)
-		js.mu.Lock()
-		js.running[name]--
-		js.all--
-		js.mu.Unlock()
-		close(done)
 	})
 	return done
 }

@@ -85,10 +85,11 @@ type Wizard struct {
 
 // New makes the pages. It starts nothing; Close ends what they have started.
 func New(o Options) *Wizard {
-	z := &Wizard{o: o, log: o.Log, jobs: newJobs(), looks: newLooks()}
+	z := &Wizard{o: o, log: o.Log, looks: newLooks()}
 	if z.log == nil {
 		z.log = slog.Default()
 	}
+	z.jobs = newJobs(z.log)
 	if z.o.SignInAt == "" {
 		z.o.SignInAt = "/enter"
 	}
