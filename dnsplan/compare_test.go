@@ -64,7 +64,7 @@ func TestQuestionsAreFew(t *testing.T) {
 	in := basic()
 	w := newWorld(printed(t, in))
 	results := w.compare(t, in)
-	n, most := w.asked+len(w.counted.Asked()), 5*len(results)
+	n, most := w.questions()+len(w.counted.Asked()), 5*len(results)
 	if t.Logf("%d questions for %d records", n, len(results)); n > most {
 		t.Errorf("%d questions for %d records", n, len(results))
 	}
@@ -116,8 +116,8 @@ func TestServersThatFail(t *testing.T) {
 			if got := r.Servers[0].State == CouldNotAsk && r.Servers[1].State == CouldNotAsk; got != tt.fromPublic || len(r.Public) == 0 {
 				t.Errorf("%s, %s: %+v", tt.how, tt.ns2, r)
 			}
-			if tt.ns2 == "silent" && w.asked > 2*2*atOnce { // each twice, by those that began together
-				t.Errorf("silent servers were asked %d times", w.asked)
+			if tt.ns2 == "silent" && w.questions() > 2*2*atOnce { // each twice, by those that began together
+				t.Errorf("silent servers were asked %d times", w.questions())
 			}
 		})
 	}

@@ -68,6 +68,14 @@ func (w *world) Ask(ctx context.Context, at netip.AddrPort, name, rtype string) 
 	return w.direct.Ask(ctx, at, name, rtype)
 }
 
+// questions is how often the zone's own servers were asked. One that is silent
+// may be asked still, by somebody who has stopped to wait.
+func (w *world) questions() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked
+}
+
 func parse(zone string) []dns.RR {
 	var out []dns.RR
 	zp := dns.NewZoneParser(strings.NewReader(zone), "", "")
