@@ -4,7 +4,6 @@
 package wizard
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,7 +115,7 @@ func New(t testing.TB) *World {
 		Host:     "mail.example.jp",
 		DNS:      mailtest.NewCounted(w.dns).Resolver,
 		Publishing: &admin.Publishing{
-			Zones: zones.New(s, &http.Client{Transport: &desec{zone: w.dns, kept: map[string]rrset{}}}), Publisher: publish.New(publish.Options{Store: s, NotFound: store.ErrNotFound}),
+			Zones: zones.New(s, &http.Client{Transport: mailtest.NewDeSEC(w.dns)}), Publisher: publish.New(publish.Options{Store: s, NotFound: store.ErrNotFound}),
 			Addresses: func() address.Addrs { return address.Addrs{V4: netip.MustParseAddr("203.0.113.7")} },
 		},
 	}
@@ -357,92 +355,4 @@ func (p post) Left(context.Context, mail.Path, time.Time) (*firstboot.Letter, er
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return p.w.out, nil
-}
-
-// desec is that provider's API, over the same records as the DNS of the world.
-type desec struct {
-	zone mailtest.Zone
-	kept map[string]rrset
-}
-
-func (d *desec) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Header.Get("Authorization") != "Token good" {
-		return reply(http.StatusUnauthorized, map[string]string{"detail": "Invalid token."}), nil
-	}
-	name := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/domains/"), "/")[0]
-	switch {
-	case r.Method == http.MethodGet && !strings.HasSuffix(r.URL.Path, "/rrsets/"):
-		return reply(http.StatusOK, map[string]any{"name": name, "minimum_ttl": 60}), nil
-	case r.Method == http.MethodGet:
-		return reply(http.StatusOK, d.sets(name)), nil
-	default:
-		var sets []rrset
-		b, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = json.Unmarshal(b, &sets)
-		}
-		if err != nil {
-			var one rrset
-			if err := json.Unmarshal(b, &one); err != nil {
-				return nil, err
-			}
-			sets = []rrset{one}
-		}
-		d.put(name, sets)
-		return reply(http.StatusOK, sets), nil
-	}
-}
-
-type rrset struct {
-	Subname string   `json:"subname"`
-	Name    string   `json:"name,omitempty"`
-	Type    string   `json:"type"`
-	TTL     int      `json:"ttl"`
-	Records []string `json:"records"`
-}
-
-// sets has what was put there as it was put, and else what the DNS has.
-func (d *desec) sets(zone string) []rrset {
-	list := []rrset{}
-	for key, values := range d.zone {
-		kind, name, _ := strings.Cut(key, " ")
-		if name != zone && !strings.HasSuffix(name, "."+zone) {
-			continue
-		}
-		if s, ok := d.kept[key]; ok {
-			list = append(list, s)
-			continue
-		}
-		s := rrset{Subname: strings.TrimSuffix(strings.TrimSuffix(name, zone), "."), Name: name + ".", Type: kind, TTL: 3600}
-		for _, v := range values {
-			s.Records = append(s.Records, v+".")
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-func (d *desec) put(zone string, sets []rrset) {
-	for _, s := range sets {
-		name := strings.TrimPrefix(s.Subname+"."+zone, ".")
-		key := s.Type + " " + name
-		if len(s.Records) == 0 {
-			delete(d.zone, key)
-			delete(d.kept, key)
-			continue
-		}
-		var values []string
-		for _, v := range s.Records {
-			if s.Type == "TXT" {
-				v = strings.ReplaceAll(strings.Trim(v, `"`), `" "`, "")
-			}
-			values = append(values, strings.TrimSuffix(v, "."))
-		}
-		d.zone[key], d.kept[key] = values, s
-	}
-}
-
-func reply(code int, v any) *http.Response {
-	b, _ := json.Marshal(v)
-	return &http.Response{StatusCode: code, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(b))}
 }
