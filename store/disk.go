@@ -270,14 +270,17 @@ func (d *disk) read(fn func(*badger.Txn) error) (err error) {
 	txn := d.db.NewTransaction(false)
 	d.snap.RUnlock()
 	defer txn.Discard()
-	defer func() {
-		// A damaged table makes Badger index out of range.
-		if r := recover(); r != nil {
-			d.log.Error("reading the database failed", "panic", r)
-			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
-		}
-	}()
+	defer d.damaged(&err)
 	return fn(txn)
+}
+
+// damaged, deferred, makes an error of a panic: that is what Badger does with a
+// damaged table.
+func (d *disk) damaged(err *error) {
+	if r := recover(); r != nil {
+		d.log.Error("reading the database failed", "panic", r)
+		*err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+	}
 }
 
 // reopen closes and opens the database, which puts all memtables into tables.

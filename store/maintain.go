@@ -146,9 +146,10 @@ func (s *Store) collectGarbage(ctx context.Context) (files int, err error) {
 }
 
 // collect rewrites one value log file of which at least half is garbage.
-func (d *disk) collect() error {
+func (d *disk) collect() (err error) {
 	d.open.RLock()
 	defer d.open.RUnlock()
+	defer d.damaged(&err)
 	return d.db.RunValueLogGC(0.5)
 }
 

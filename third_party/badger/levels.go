@@ -973,7 +973,15 @@ func (s *levelsController) compactBuildTables(
 			return nil, nil, err
 		}
 		go func(kr keyRange) {
-			defer inflightBuilders.Done(nil)
+			// homemail: a damaged block makes the iterators panic, here where
+			// nobody can recover. The compaction fails, its tables stay.
+			var err error
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("a block of tables %v is damaged: %.200v", tablesToString(cd.allTables()), r)
+				}
+				inflightBuilders.Done(err)
+			}()
 			it := table.NewMergeIterator(newIterator(), false)
 			defer it.Close()
 			s.subcompact(it, kr, cd, inflightBuilders, res)

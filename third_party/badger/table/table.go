@@ -654,13 +654,18 @@ func (t *Table) readTableIndex() (*fb.TableIndex, error) {
 
 // VerifyChecksum verifies checksum for all blocks of table. This function is called by
 // OpenTable() function. This function is also called inside levelsController.VerifyChecksum().
-func (t *Table) VerifyChecksum() error {
+func (t *Table) VerifyChecksum() (err error) {
+	// homemail: a block whose lengths are damaged is an error of the check.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("table %s: a block is damaged: %.200v", t.Filename(), r)
+		}
+	}()
 	ti := t.fetchIndex()
 	for i := 0; i < ti.OffsetsLength(); i++ {
 		b, err := t.block(i, true)
 		if err != nil {
-			return y.Wrapf(err, "checksum validation failed for table: %s, block: %d, offset:%d",
-				t.Filename(), i, b.offset)
+			return y.Wrapf(err, "checksum validation failed for table: %s, block: %d", t.Filename(), i)
 		}
 		// We should not call incrRef here, because the block already has one ref when created.
 		defer b.decrRef()
