@@ -23,7 +23,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -167,16 +166,18 @@ type Tab struct {
 	ctx  context.Context
 	stop func()
 
-	mu      sync.Mutex
-	console []string
-	wire    int64
+	mu       sync.Mutex
+	console  []string
+	document cdp.LoaderID                       // the page that was asked for last
+	of       map[network.RequestID]cdp.LoaderID // which page a request belongs to
+	wire     map[cdp.LoaderID]int64
 }
 
 // Open opens an empty tab.
 func (b *Browser) Open(as As) *Tab {
 	b.t.Helper()
 	ctx, stop := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	tab := &Tab{t: b.t, as: as, ctx: ctx, stop: stop}
+	tab := &Tab{t: b.t, as: as, ctx: ctx, stop: stop, of: map[network.RequestID]cdp.LoaderID{}, wire: map[cdp.LoaderID]int64{}}
 	if err := chromedp.Listen(ctx, tab.hear); err != nil {
 		b.t.Fatalf("chromium: %v", err)
 	}
@@ -233,10 +234,14 @@ func (tab *Tab) hear(event any) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		tab.of[e.RequestID] = e.LoaderID
+		if string(e.RequestID) == string(e.LoaderID) {
+			tab.document = e.LoaderID
+		}
 	case *network.EventLoadingFinished:
-		tab.wire += int64(e.EncodedDataLength)
-	case *page.EventFrameStartedNavigating:
-		tab.wire = 0
+		// What the page before still loads may end after this one has begun.
+		tab.wire[tab.of[e.RequestID]] += int64(e.EncodedDataLength)
 	case *log.EventEntryAdded:
 		// The status of a page that says what is wrong is no error of the page.
 		if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork {
@@ -284,7 +289,7 @@ func (tab *Tab) Look() (f Findings) {
 	}
 	f.Shot = tab.shoot(where)
 	tab.mu.Lock()
-	f.Console, f.Wire = slices.Clone(tab.console), tab.wire
+	f.Console, f.Wire = slices.Clone(tab.console), tab.wire[tab.document]
 	tab.mu.Unlock()
 	for _, bad := range f.Bad() {
 		tab.t.Errorf("%s (%s, %s, %d px, JavaScript %t): %s", where, tab.as.Lang, tab.as.Theme, tab.as.Width, !tab.as.NoJS, bad)
