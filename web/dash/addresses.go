@@ -15,12 +15,9 @@ type addressesView struct {
 	Aliases   []admin.Alias
 	CatchAlls []admin.Alias
 	Forwards  []admin.Account // who forwards mail
-	People    []page.Option
-	Domains   []page.Option
+	Anybody   bool
 	Separator string
 	Example   mail.Path // of plus addressing; "" if there is nobody yet
-	Form      page.Form
-	All       page.Form
 }
 
 // newAlias is the form for an address that leads to others.
@@ -43,24 +40,16 @@ type newForward struct {
 }
 
 func (d *Dash) addresses(w http.ResponseWriter, r *http.Request) {
-	d.showAddresses(w, r, page.Fill(newAlias{}), page.Fill(newCatchAll{}))
-}
-
-func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all page.Form) {
 	aliases, err := ask[[]admin.Alias](d, r, "alias.list", admin.Empty{})
 	var people []admin.Account
 	if err == nil {
 		people, err = ask[[]admin.Account](d, r, "account.list", admin.Empty{})
 	}
-	var domains []string
-	if err == nil {
-		domains, err = ask[[]string](d, r, "domain.list", admin.Empty{})
-	}
 	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
-	v := addressesView{Form: form, All: all, Separator: d.separator(r)}
+	v := addressesView{Separator: d.separator(r), Anybody: len(people) > 0}
 	for _, a := range aliases {
 		if strings.HasPrefix(string(a.Address), "@") {
 			v.CatchAlls = append(v.CatchAlls, a)
@@ -69,22 +58,14 @@ func (d *Dash) showAddresses(w http.ResponseWriter, r *http.Request, form, all p
 		}
 	}
 	for _, a := range people {
-		v.People = append(v.People, page.Option{Value: string(a.Address), Label: page.Say("dash.text", "text", string(a.Address))})
 		if len(a.Forward) > 0 {
 			v.Forwards = append(v.Forwards, a)
 		}
 	}
-	for _, name := range domains {
-		v.Domains = append(v.Domains, page.Option{Value: name, Label: page.Say("dash.text", "text", name)})
-	}
-	if len(people) > 0 {
+	if v.Anybody {
 		v.Example = people[0].Address
 	}
-	bad := form
-	if len(all.Errors) > 0 {
-		bad = all
-	}
-	d.show(w, r, "dash.addresses", v, bad)
+	d.set.Render(w, r, "dash.addresses", v, http.StatusOK)
 }
 
 // separator is what plus addressing goes by, "" if it is off.
@@ -106,29 +87,74 @@ func paths(s string) (list []mail.Path) {
 	return list
 }
 
+type aliasView struct{ Form page.Form }
+
+// Title is what the button says that leads here.
+func (aliasView) Title() page.Message { return page.Say("dash.addresses.add") }
+
+func (d *Dash) newAlias(w http.ResponseWriter, r *http.Request) {
+	d.show(w, r, "dash.alias", aliasView{page.Fill(newAlias{})}, page.Form{})
+}
+
 func (d *Dash) addAlias(w http.ResponseWriter, r *http.Request) {
-	all := r.PostFormValue("domain") != ""
-	var alias newAlias
-	var catch newCatchAll
-	form, catcher := page.Fill(alias), page.Fill(catch)
-	var q admin.Alias
-	var bad *page.Form
-	if all {
-		catcher = page.Read(r, &catch)
-		q, bad = admin.Alias{Address: mail.Path("@" + catch.Domain), To: paths(catch.To)}, &catcher
-	} else {
-		form = page.Read(r, &alias)
-		q, bad = admin.Alias{Address: mail.Path(alias.Address), To: paths(alias.To)}, &form
+	var in newAlias
+	form := page.Read(r, &in)
+	if d.aliased(w, r, &form, func() admin.Alias { return admin.Alias{Address: mail.Path(in.Address), To: paths(in.To)} }) {
+		return
 	}
-	if bad.OK() {
-		_, err := ask[admin.Empty](d, r, "alias.add", q)
-		if err == nil {
-			d.set.Done(w, r, "/addresses", page.Say("dash.addresses.added"))
-			return
-		}
-		*bad = bad.Fail("", why(err))
+	d.show(w, r, "dash.alias", aliasView{form}, form)
+}
+
+// aliased adds an address if nothing is wrong with the form for it, and reports
+// whether that is answered.
+func (d *Dash) aliased(w http.ResponseWriter, r *http.Request, form *page.Form, alias func() admin.Alias) bool {
+	if !form.OK() {
+		return false
 	}
-	d.showAddresses(w, r, form, catcher)
+	if _, err := ask[admin.Empty](d, r, "alias.add", alias()); err != nil {
+		*form = form.Fail("", why(err))
+		return false
+	}
+	d.set.Done(w, r, "/addresses", page.Say("dash.addresses.added"))
+	return true
+}
+
+type catchAllView struct {
+	Form            page.Form
+	People, Domains []page.Option
+}
+
+// Title is what the button says that leads here.
+func (catchAllView) Title() page.Message { return page.Say("dash.addresses.all.add") }
+
+func (d *Dash) newCatchAll(w http.ResponseWriter, r *http.Request) {
+	d.showCatchAll(w, r, page.Fill(newCatchAll{}))
+}
+
+func (d *Dash) showCatchAll(w http.ResponseWriter, r *http.Request, form page.Form) {
+	people, err := d.everybody(r)
+	var domains []string
+	if err == nil {
+		domains, err = ask[[]string](d, r, "domain.list", admin.Empty{})
+	}
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	v := catchAllView{Form: form, People: people}
+	for _, name := range domains {
+		v.Domains = append(v.Domains, page.Option{Value: name, Label: page.Say("dash.text", "text", name)})
+	}
+	d.show(w, r, "dash.catchall", v, form)
+}
+
+func (d *Dash) addCatchAll(w http.ResponseWriter, r *http.Request) {
+	var in newCatchAll
+	form := page.Read(r, &in)
+	if d.aliased(w, r, &form, func() admin.Alias { return admin.Alias{Address: mail.Path("@" + in.Domain), To: paths(in.To)} }) {
+		return
+	}
+	d.showCatchAll(w, r, form)
 }
 
 func (d *Dash) askRemoveAlias(w http.ResponseWriter, r *http.Request) {

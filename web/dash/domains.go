@@ -15,7 +15,6 @@ import (
 
 type domainsView struct {
 	Domains []domainRow
-	Form    page.Form
 	Zones   []admin.ZoneState
 	Follow  bool              // dyndns2 services can be told our address
 	Names   []admin.NameState // at those
@@ -35,16 +34,12 @@ type newDomain struct {
 }
 
 func (d *Dash) domains(w http.ResponseWriter, r *http.Request) {
-	d.showDomains(w, r, page.Fill(newDomain{}))
-}
-
-func (d *Dash) showDomains(w http.ResponseWriter, r *http.Request, form page.Form) {
 	list, err := ask[[]string](d, r, "domain.list", admin.Empty{})
 	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
-	v := domainsView{Form: form}
+	v := domainsView{}
 	for _, name := range list {
 		row := domainRow{Name: name, Shown: dnsplan.Display(name), State: page.Unknown}
 		if j := d.jobs.last("dns " + name); j != nil {
@@ -61,7 +56,16 @@ func (d *Dash) showDomains(w http.ResponseWriter, r *http.Request, form page.For
 	v.Zones, _ = ask[[]admin.ZoneState](d, r, "zone.list", admin.Empty{}) // none, where nobody can publish
 	v.Names, err = ask[[]admin.NameState](d, r, "dyndns.list", admin.Empty{})
 	v.Follow = err == nil
-	d.show(w, r, "dash.domains", v, form)
+	d.set.Render(w, r, "dash.domains", v, http.StatusOK)
+}
+
+type newDomainView struct{ Form page.Form }
+
+// Title is what the button says that leads here.
+func (newDomainView) Title() page.Message { return page.Say("dash.domains.add") }
+
+func (d *Dash) newDomain(w http.ResponseWriter, r *http.Request) {
+	d.show(w, r, "dash.newdomain", newDomainView{page.Fill(newDomain{})}, page.Form{})
 }
 
 func (d *Dash) addDomain(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +79,7 @@ func (d *Dash) addDomain(w http.ResponseWriter, r *http.Request) {
 		}
 		form = form.Fail("domain", why(err))
 	}
-	d.showDomains(w, r, form)
+	d.show(w, r, "dash.newdomain", newDomainView{form}, form)
 }
 
 func (d *Dash) askRemoveDomain(w http.ResponseWriter, r *http.Request) {
@@ -157,13 +161,8 @@ type domainView struct {
 // Title is the domain's name.
 func (v domainView) Title() page.Message { return page.Say("dash.domain.title", "domain", v.Shown) }
 
-// Refresh loads the page anew until the DNS has answered.
-func (v domainView) Refresh() time.Duration {
-	if v.Running {
-		return 3 * time.Second
-	}
-	return 0 // a page that changes under its reader is worse than one that is a minute old
-}
+// Underway reports whether the DNS still has to answer.
+func (v domainView) Underway() bool { return v.Running }
 
 // cardsView is the part of the page that changes as the DNS does.
 type cardsView struct {

@@ -18,8 +18,6 @@ type sendingView struct {
 	Senders    []admin.SenderRoute
 	Smarthosts []outbound.Smarthost
 	Bridges    []bridged
-	Form       page.Form
-	Choices    []page.Option // of smarthosts
 }
 
 // newRoute is the form of the way out.
@@ -31,9 +29,7 @@ type newRoute struct {
 
 const afterTries = 2 // that go direct before the smarthost is asked
 
-func (d *Dash) sending(w http.ResponseWriter, r *http.Request) { d.showSending(w, r, nil) }
-
-func (d *Dash) showSending(w http.ResponseWriter, r *http.Request, form *page.Form) {
+func (d *Dash) sending(w http.ResponseWriter, r *http.Request) {
 	routes, err := ask[admin.Routes](d, r, "route.list", admin.Empty{})
 	v := sendingView{Senders: routes.Senders}
 	if err == nil {
@@ -57,14 +53,7 @@ func (d *Dash) showSending(w http.ResponseWriter, r *http.Request, form *page.Fo
 		}
 		v.Domains = append(v.Domains, route)
 	}
-	v.Choices = smarthostChoices(v.Smarthosts)
-	bad := page.Form{}
-	if form != nil {
-		v.Form, bad = *form, *form
-	} else {
-		v.Form = page.Fill(newRoute{Way: wayName(v.Default.Way), Smarthost: v.Default.Smarthost})
-	}
-	d.show(w, r, "dash.sending", v, bad)
+	d.set.Render(w, r, "dash.sending", v, http.StatusOK)
 }
 
 func smarthostChoices(list []outbound.Smarthost) []page.Option {
@@ -86,6 +75,37 @@ func wayKey(w relay.Way) string { return "dash.way." + wayName(w) }
 
 // WayKey is the words for a way out.
 func (sendingView) WayKey(w relay.Way) string { return wayKey(w) }
+
+type routeView struct {
+	Form    page.Form
+	Choices []page.Option // of smarthosts
+}
+
+// Title is the heading that the button stands under that leads here.
+func (routeView) Title() page.Message { return page.Say("dash.sending.way") }
+
+// route asks how mail leaves: all of it, as it does now.
+func (d *Dash) route(w http.ResponseWriter, r *http.Request) {
+	routes, err := ask[admin.Routes](d, r, "route.list", admin.Empty{})
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	in := newRoute{Way: wayName(relay.Off)}
+	if len(routes.Domains) > 0 {
+		in = newRoute{Way: wayName(routes.Domains[0].Way), Smarthost: routes.Domains[0].Smarthost}
+	}
+	d.showRoute(w, r, page.Fill(in))
+}
+
+func (d *Dash) showRoute(w http.ResponseWriter, r *http.Request, form page.Form) {
+	hosts, err := ask[[]outbound.Smarthost](d, r, "smarthost.list", admin.Empty{})
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	d.show(w, r, "dash.route", routeView{form, smarthostChoices(hosts)}, form)
+}
 
 func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
 	var in newRoute
@@ -111,17 +131,74 @@ func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
 		}
 		form = form.Fail("", why(err))
 	}
-	d.showSending(w, r, &form)
+	d.showRoute(w, r, form)
+}
+
+func (d *Dash) askRemoveRoute(w http.ResponseWriter, r *http.Request) {
+	domain := r.FormValue("domain")
+	d.confirm(w, r, confirm{
+		What: page.Say("dash.sending.route.remove.what", "domain", domain), Why: page.Say("dash.sending.route.remove.why"),
+		Action: "/sending/route/remove", Fields: []field{{"domain", domain}}, Do: page.Say("dash.remove"), Back: "/sending",
+	})
 }
 
 func (d *Dash) removeRoute(w http.ResponseWriter, r *http.Request) {
 	d.act(w, r, "/sending", page.Say("dash.saved"), "route.remove", admin.Domain{Domain: r.PostFormValue("domain")})
 }
 
-// setSender says through which smarthost an address that is at home elsewhere
-// sends; none ends that.
+type senderView struct {
+	Form    page.Form
+	Choices []page.Option // of smarthosts
+}
+
+// newSender is the form for an address that is at home elsewhere, and sends
+// through a smarthost of its own.
+type newSender struct {
+	Address string `form:"address,required,max=254"`
+	Through string `form:"through,required,max=64"`
+}
+
+// Title is what the button says that leads here.
+func (senderView) Title() page.Message { return page.Say("dash.sending.sender.add") }
+
+func (d *Dash) sender(w http.ResponseWriter, r *http.Request) {
+	d.showSender(w, r, page.Fill(newSender{}))
+}
+
+func (d *Dash) showSender(w http.ResponseWriter, r *http.Request, form page.Form) {
+	hosts, err := ask[[]outbound.Smarthost](d, r, "smarthost.list", admin.Empty{})
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	d.show(w, r, "dash.sender", senderView{form, smarthostChoices(hosts)[1:]}, form)
+}
+
 func (d *Dash) setSender(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/sending", page.Say("dash.saved"), "route.sender", admin.SenderRoute{Address: address(r), Smarthost: r.PostFormValue("through")})
+	var in newSender
+	form := page.Read(r, &in)
+	if form.OK() {
+		_, err := ask[admin.Empty](d, r, "route.sender", admin.SenderRoute{Address: mail.Path(in.Address), Smarthost: in.Through})
+		if err == nil {
+			d.set.Done(w, r, "/sending", page.Say("dash.saved"))
+			return
+		}
+		form = form.Fail("", why(err))
+	}
+	d.showSender(w, r, form)
+}
+
+func (d *Dash) askRemoveSender(w http.ResponseWriter, r *http.Request) {
+	of := string(address(r))
+	d.confirm(w, r, confirm{
+		What: page.Say("dash.sending.sender.remove.what", "address", of), Why: page.Say("dash.sending.sender.remove.why"),
+		Action: "/sending/sender/remove", Fields: []field{{"address", of}}, Do: page.Say("dash.remove"), Back: "/sending",
+	})
+}
+
+// removeSender has an address go the way of all others.
+func (d *Dash) removeSender(w http.ResponseWriter, r *http.Request) {
+	d.act(w, r, "/sending", page.Say("dash.saved"), "route.sender", admin.SenderRoute{Address: address(r)})
 }
 
 type smarthostView struct {
