@@ -20,8 +20,8 @@ func (v shareView) Title() page.Message {
 	return page.Say("first.share.title", "domain", v.Cards.Shown)
 }
 
-// Refresh looks again.
-func (shareView) Refresh() time.Duration { return 10 * time.Second }
+// Underway reports whether a record may still come.
+func (v shareView) Underway() bool { return !v.Cards.Known || v.Cards.Missing > 0 }
 
 // share makes the page of a token, without an error if the token is known.
 func (z *Wizard) share(r *http.Request) (v shareView, err error) {

@@ -68,17 +68,10 @@ func (v stepView) Live() string {
 	return with(eventsPath, "step", string(v.Step.ID), "have", v.Have)
 }
 
-// Refresh loads a page of something under way anew, where there are no events.
-func (v stepView) Refresh() time.Duration {
-	switch {
-	case v.Asking && !v.Busy:
-		return 0
-	case v.Busy, v.Step.Status == firstboot.Doing:
-		return 2 * time.Second
-	case v.Step.Status == firstboot.Waiting:
-		return 5 * time.Second
-	}
-	return 0
+// Underway reports whether the step goes on by itself while people look.
+func (v stepView) Underway() bool {
+	goesOn := v.Is(firstboot.Doing) || v.Is(firstboot.Waiting) && !v.Step.Next.IsZero()
+	return v.Busy || goesOn && !v.Asking
 }
 
 func stateOf(s firstboot.Status) page.State {

@@ -23,13 +23,8 @@ type networkView struct {
 	Machines   []admin.Machine
 }
 
-// Refresh loads the page anew while the line is checked.
-func (v networkView) Refresh() time.Duration {
-	if v.Checks.Running {
-		return 2 * time.Second
-	}
-	return 0
-}
+// Underway reports whether the line is being checked.
+func (v networkView) Underway() bool { return v.Checks.Running }
 
 // checksView is the part of the page that changes during a check.
 type checksView struct {

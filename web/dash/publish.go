@@ -45,13 +45,8 @@ type planView struct {
 // Title names the change.
 func (v planView) Title() page.Message { return page.Say("dash.plan.title." + v.Kind) }
 
-// Refresh loads the page anew until there is something to see.
-func (v planView) Refresh() time.Duration {
-	if v.Running || v.Applying {
-		return 2 * time.Second
-	}
-	return 0
-}
+// Underway reports whether there is nothing to see yet.
+func (v planView) Underway() bool { return v.Running || v.Applying }
 
 // A step is one change, exactly.
 type step struct {

@@ -137,8 +137,7 @@ func (d *Dash) setSetting(w http.ResponseWriter, r *http.Request) {
 		_, err := ask[[]config.Setting](d, r, "setting.set", q)
 		if err == nil {
 			// The server starts again at once, and whoever was led on at once would
-			// find nobody there.
-			w.Header().Set("Refresh", "2; url=/settings")
+			// find nobody there: the page says so, and htmx goes on after a moment.
 			d.set.Render(w, r, "dash.restart", restartView{s.Name}, http.StatusOK)
 			return
 		}

@@ -240,3 +240,27 @@ func TestStatic(t *testing.T) {
 		}
 	}
 }
+
+type unfinished struct {
+	view
+	under bool
+}
+
+func (u unfinished) Underway() bool { return u.under }
+
+// TestUnderway: a page of something under way says how to look again, and never
+// loads itself anew.
+func TestUnderway(t *testing.T) {
+	s := newSet(t, nil)
+	for _, under := range []bool{true, false} {
+		w := httptest.NewRecorder()
+		s.Render(w, request("GET", "/p?q=1", ""), "x", unfinished{view{"Taro", 1}, under}, http.StatusOK)
+		again := strings.Contains(w.Body.String(), `<a href="/p?q=1">Look again</a>`) && strings.Contains(w.Body.String(), "<noscript>")
+		if again != under {
+			t.Errorf("under way %t, a way to look again %t:\n%s", under, again, w.Body)
+		}
+		if w.Header().Get("Refresh") != "" || strings.Contains(w.Body.String(), "http-equiv") {
+			t.Errorf("it loads itself anew:\n%s", w.Body)
+		}
+	}
+}

@@ -17,21 +17,22 @@ import (
 // Titled is a view that says the title of its page; of others, it is NAME.title.
 type Titled interface{ Title() Message }
 
-// Refreshed is a view of something under way. Where there is no JavaScript, its
-// page is loaded anew after that time; 0 for not at all.
-type Refreshed interface{ Refresh() time.Duration }
+// Underway is a view of something that goes on while people look. Where there is
+// no JavaScript, its page has a way to look again: one that loaded itself anew
+// would take readers and screen readers away from where they are (WCAG 2.2.1).
+type Underway interface{ Underway() bool }
 
 // layout is what the template page.layout is made from.
 type layout struct {
 	Frame
-	Lang    Lang
-	Langs   []tongue
-	Title   Message
-	Refresh int // seconds
-	Back    string
-	Flash   *Notice
-	Name    string
-	Body    template.HTML
+	Lang  Lang
+	Langs []tongue
+	Title Message
+	Again *Notice // with the way to look again; nil for none
+	Back  string
+	Flash *Notice
+	Name  string
+	Body  template.HTML
 }
 
 // A tongue is a language that the reader can switch to.
@@ -41,10 +42,7 @@ type tongue struct {
 	Current bool
 }
 
-const (
-	minRefresh = 2 * time.Second // quicker than that people cannot read
-	compressed = 1400            // octets that fit into a packet anyway
-)
+const compressed = 1400 // octets that fit into a packet anyway
 
 // Render answers with the page NAME made from a view.
 func (s *Set) Render(w http.ResponseWriter, r *http.Request, name string, view any, status int) {
@@ -64,8 +62,8 @@ func (s *Set) Render(w http.ResponseWriter, r *http.Request, name string, view a
 	if t, ok := view.(Titled); ok {
 		l.Title = t.Title()
 	}
-	if f, ok := view.(Refreshed); ok && f.Refresh() > 0 {
-		l.Refresh = int(max(f.Refresh(), minRefresh).Seconds())
+	if u, ok := view.(Underway); ok && u.Underway() {
+		l.Again = &Notice{Waiting, Say("page.again.lead"), l.Back, Say("page.again")}
 	}
 	for _, other := range Langs() {
 		l.Langs = append(l.Langs, tongue{other, Say("page.lang." + string(other)), other == lang})

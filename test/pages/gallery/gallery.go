@@ -151,4 +151,4 @@ func Handler(set *page.Set) http.Handler {
 // waiting is a page of something under way.
 type waiting struct{ Form page.Form }
 
-func (waiting) Refresh() time.Duration { return 5 * time.Second }
+func (waiting) Underway() bool { return true }
