@@ -171,13 +171,12 @@ func (t *Table) AppendPartition(p Partition) (Partition, error) {
 	if t.Scheme == GPT && p.ID.IsZero() {
 		p.ID = NewGUID()
 	}
-	return p, t.add(p)
+	return t.fit(p), t.Add(p)
 }
 
-// Add adds p where it says.
-func (t *Table) Add(p Partition) error { return t.add(p) }
-
-func (t *Table) add(p Partition) error {
+// Add adds p where it says. What only the other scheme has is dropped.
+func (t *Table) Add(p Partition) error {
+	p = t.fit(p)
 	was := t.Parts
 	t.Parts = append(slices.Clone(was), p)
 	slices.SortFunc(t.Parts, func(a, b Partition) int { return cmp.Compare(a.Number, b.Number) })
@@ -186,6 +185,16 @@ func (t *Table) add(p Partition) error {
 		return err
 	}
 	return nil
+}
+
+// fit drops from p what this scheme has no room for, so that callers can say a
+// partition's type for both.
+func (t *Table) fit(p Partition) Partition {
+	if t.Scheme == MBR {
+		return Partition{Number: p.Number, Start: p.Start, Sectors: p.Sectors, Code: p.Code, Active: p.Active}
+	}
+	p.Code, p.Active = 0, false
+	return p
 }
 
 // NewIDs gives the disk and its partitions random names, so that two disks
