@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,10 @@ func TestChallenges(t *testing.T) {
 			if left := z.left(); left > 0 {
 				t.Errorf("%d challenges are left in the zone", left)
 			}
+			// A certificate is in use before the CA has been asked when to renew it.
+			await(t, "plans for renewal", patience, func() bool {
+				return !slices.ContainsFunc(h.Status(), func(st certs.Status) bool { return st.Renew.IsZero() })
+			})
 			for _, st := range h.Status() {
 				if st.Shown != certs.Valid || !st.Trouble.Empty() || st.Renew.IsZero() || st.Orders != 1 {
 					t.Errorf("%+v", st)
