@@ -14,7 +14,7 @@ var english = catalog{
 		Held:         "The message to {to} waits until the owner lets it go.",
 		Released:     "The message to {to} goes on.",
 		SignedIn:     "{who} has signed in ({door}, {device}) from {remote}.",
-		SignInFailed: "Somebody at {remote} tried to sign in ({door}) as “{who}”, which is nobody here.",
+		SignInFailed: "Somebody at {remote} tried to sign in ({door}) with a name that nobody has here.",
 		Changed:      "{who} did this ({door}): {what} {detail}",
 		Checked:      "A check has another result than before.",
 		Started:      "homemail has started.",

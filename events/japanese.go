@@ -14,7 +14,7 @@ var japanese = catalog{
 		Held:         "{to} 宛てのメールは、管理者が許可するまで送信を止めています。",
 		Released:     "{to} 宛てのメールの送信を再開しました。",
 		SignedIn:     "{who} がログインしました({door}、{device}、{remote} から)。",
-		SignInFailed: "{remote} から、ここにない名前「{who}」でのログインがありました({door})。",
+		SignInFailed: "{remote} から、ここにない名前でのログインがありました({door})。",
 		Changed:      "{who} が操作しました({door}): {what} {detail}",
 		Checked:      "確認の結果が変わりました。",
 		Started:      "homemail が起動しました。",

@@ -90,7 +90,7 @@ type Event struct {
 	What    What
 	OK      bool
 	Account mail.AccountID // 0 if the name stands for nobody, or before it is known
-	Name    string         // as it was typed, short and valid; "" for a passkey
+	Name    string         // as it was typed, short and valid; "" for a passkey, and if it is not known whether it is anybody's
 	Method  Method
 	From    From
 	Err     error // why not

@@ -87,7 +87,9 @@ func clean(password string) string {
 
 // tell passes on an event with its outcome.
 func (m *Manager) tell(e Event, err error) error {
-	e.OK, e.Err = err == nil, err
+	if e.OK, e.Err = err == nil, err; !e.OK && e.Account == 0 {
+		e.Name = "" // it may be a password that went into the wrong field
+	}
 	m.o.Told(e)
 	return err
 }

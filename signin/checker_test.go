@@ -160,7 +160,7 @@ func TestBackOff(t *testing.T) {
 	} else {
 		s.Close()
 	}
-	if got := log.String(); strings.Count(got, "\n") != failures+1 || strings.Contains(got, "secretword") || !strings.Contains(got, `name="anna\r\nfake=1"`) {
+	if got := log.String(); strings.Count(got, "\n") != failures+1 || strings.Contains(got, "secretword") || strings.Contains(got, "fake") || strings.Count(got, `name="unknown name"`) != failures {
 		t.Errorf("log:\n%s", got)
 	}
 }
@@ -520,5 +520,37 @@ func BenchmarkPassword(b *testing.B) {
 		s, err := c.Password(b.Context(), anywhere, "anna@example.test", laptopPassword)
 		must(b, err)
 		s.Close()
+	}
+}
+
+// What somebody types where the name belongs may be a password: it is kept nowhere
+// unless it is a name.
+func TestUnknownNamesAreNotKept(t *testing.T) {
+	c := newChecker(t)
+	var log bytes.Buffer
+	var told []Told
+	c.o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.o.Told = func(e Told) { told = append(told, e) }
+	const secret = "correct horse battery"
+	for i, name := range []string{secret, secret + "@example.test", "anna"} {
+		anywhere := anywhere
+		anywhere.Remote = netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}) // or it is shut out
+		if _, err := c.Password(t.Context(), anywhere, name, "x"); !errors.Is(err, ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := c.Own(t.Context(), anywhere, name, "x"); !errors.Is(err, ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if strings.Contains(log.String(), secret) || !strings.Contains(log.String(), "name=anna") {
+		t.Errorf("log:\n%s", log.String())
+	}
+	for i, e := range told {
+		if want := []string{UnknownName, UnknownName, UnknownName, UnknownName, "anna", "anna"}[i]; e.Name != want {
+			t.Errorf("%d: %q, want %q", i, e.Name, want)
+		}
+	}
+	if len(told) != 6 {
+		t.Errorf("%d were told", len(told))
 	}
 }

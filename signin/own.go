@@ -86,7 +86,7 @@ func (c *Checker) second(at Attempt, id mail.AccountID, check func() (bool, erro
 	if err != nil || right {
 		return right, err
 	}
-	who := person{name: "a passkey", key: "a passkey"}
+	who := person{name: passkey, key: passkey}
 	if id != 0 {
 		who = person{name: "the second factor of account " + accountKey(id), id: id}
 		c.limits.codeFailure(id)

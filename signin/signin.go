@@ -155,7 +155,7 @@ func (c *Checker) fail(ctx context.Context, at Attempt, who person, start time.T
 func (c *Checker) count(at Attempt, who person) {
 	c.stats.Failed.Add(1)
 	ban, refused := c.limits.failure(at.Remote, who.limitKey())
-	c.o.Log.Info("sign-in failed", "name", loggable(who.name), "remote", at.Remote, "protocol", at.Protocol)
+	c.o.Log.Info("sign-in failed", "name", who.said(), "remote", at.Remote, "protocol", at.Protocol)
 	c.tellWrong(at, who)
 	if ban > 0 {
 		c.o.Log.Warn("too many failed sign-ins", "remote", at.Remote, "protocol", at.Protocol, "wait", ban, "refused_before", refused)

@@ -126,18 +126,14 @@ func (s story) signedIn(t signin.Told) {
 	s.log.Add(e)
 }
 
-// entered is told of sign-ins on the web.
+// entered is told of sign-ins on the web. Of those that fail signedIn is told.
 func (s story) entered(t session.Event) {
-	if t.What != session.SignedIn {
+	if t.What != session.SignedIn || !t.OK {
 		return
 	}
-	e := events.Event{
+	s.log.Add(events.Event{
 		Kind: events.SignedIn, Account: t.Account, Who: t.Name, Device: t.From.Browser, Door: "web", Remote: t.From.Remote.Unmap().String(),
-	}
-	if !t.OK {
-		e.Kind, e.Reason = events.SignInFailed, events.WrongPassword
-	}
-	s.log.Add(e)
+	})
 }
 
 // checked is told of a check that has another state.
