@@ -3,6 +3,7 @@ module homemail
 go 1.26.4
 
 require (
+	aead.dev/minisign v0.3.0
 	blitiri.com.ar/go/spf v1.6.0
 	github.com/BurntSushi/toml v1.6.0
 	github.com/beevik/ntp v1.6.0
