@@ -59,7 +59,7 @@ var layers = map[string]string{
 	"deliver":              "mail mail/message store",
 	"lan":                  "mail store",
 	"smtpd":                "mail mail/message signin lan",
-	"imapd":                "mail mail/message store signin",
+	"imapd":                "mail mail/message mail/text store signin search",
 	"pop3d":                "mail mail/message store signin",
 	"caps":                 "mail store",
 	"events":               "mail store dsn",
@@ -105,7 +105,7 @@ var rules = []rule{
 	{"github.com/dgraph-io/badger", "store", false},
 	{"github.com/BurntSushi/toml", "config firstboot", false},
 	{"github.com/emersion/go-smtp", "smtpd cmd/homemail", true}, // the command: the client that try shows
-	{"github.com/emersion/go-imap", "imapd bridge cmd/homemail", true},
+	{"github.com/emersion/go-imap", "imapd bridge cmd/homemail search", true},
 	{"github.com/go-webauthn", "session", true},
 	{"github.com/emersion/go-msgauth", "mailauth sign", true},
 	{"blitiri.com.ar/go/spf", "mailauth", true},
