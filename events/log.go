@@ -3,7 +3,9 @@ package events
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -126,10 +128,10 @@ func (l *Log) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			l.write()
+			l.safely()
 			return nil
 		case <-expire.C:
-			l.write()
+			l.safely()
 			continue
 		case <-l.wake:
 		}
@@ -137,11 +139,22 @@ func (l *Log) Run(ctx context.Context) error {
 			continue
 		}
 		wait := writeEach - gather
-		if err := l.write(); err != nil {
+		if err := l.safely(); err != nil {
 			wait = retryAfter
 		}
 		pause(ctx, wait)
 	}
+}
+
+// safely writes. A bug costs the events that it was about, and not the mail.
+func (l *Log) safely() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a bug: %v", p)
+			l.o.Log.Error("a bug ended the writing of events", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return l.write()
 }
 
 // pause waits, and reports whether all of the time has passed.

@@ -3,10 +3,12 @@ package events
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -367,5 +369,35 @@ func TestTriesAgain(t *testing.T) {
 	}
 	if st := l.Stats(); st.Events != 4 || st.Lost != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// oddClock has a bug for a while.
+type oddClock struct{ odd atomic.Bool }
+
+func (c *oddClock) Trusted() bool {
+	if c.odd.Load() {
+		panic("odd")
+	}
+	return true
+}
+
+// TestWriterPanics: a bug while events are written costs those, and neither the
+// server nor what happens later.
+func TestWriterPanics(t *testing.T) {
+	c := new(oddClock)
+	_, l := open(t, Options{Clock: c, Log: slog.New(slog.DiscardHandler)})
+	l.Add(message(1))
+	c.odd.Store(true)
+	if err := l.safely(); err == nil {
+		t.Error("no error")
+	}
+	c.odd.Store(false)
+	l.Add(message(2))
+	if err := l.safely(); err != nil {
+		t.Error(err)
+	}
+	if got := all(t, l, Query{ID: message(2).ID}); len(got) != 1 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -27,23 +29,32 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer flush.Stop()
 	defer sweep.Stop()
 	for {
-		var err error
+		next := m.recheck
 		select {
 		case <-ctx.Done():
-			return m.flush()
+			return safely(m.flush)
 		case <-profiles.C:
-			err = m.recheck()
 		case <-recheck.C:
-			err = m.recheck()
 		case <-flush.C:
-			err = m.flush()
+			next = m.flush
 		case <-sweep.C:
-			err = m.sweep()
+			next = m.sweep
 		}
-		if err != nil {
+		if err := safely(next); err != nil {
 			m.o.Log.Error("cannot look after the web's sessions; trying again", "err", err)
 		}
 	}
+}
+
+// safely makes an error of a bug: it may cost what is looked after here for a
+// while, and not the mail.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a bug: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // recheck ends the requests of sessions that are over. Somebody else may have
@@ -61,7 +72,7 @@ func (m *Manager) recheck() error {
 		errs = errors.Join(errs, err)
 		if over {
 			m.mu.Lock()
-			m.cut(hash)
+			m.cut(hash) // which cancels contexts, and calls nobody else
 			m.mu.Unlock()
 		}
 	}

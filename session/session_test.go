@@ -614,3 +614,13 @@ func TestEventsAreFitToKeep(t *testing.T) {
 		t.Errorf("%q", name)
 	}
 }
+
+// A bug in what goes on in the background is an error, which is told.
+func TestSafely(t *testing.T) {
+	if err := safely(func() error { panic("odd") }); err == nil || !strings.Contains(err.Error(), "odd") {
+		t.Error(err)
+	}
+	if err := safely(func() error { return ErrOver }); !errors.Is(err, ErrOver) {
+		t.Error(err)
+	}
+}

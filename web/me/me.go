@@ -58,10 +58,10 @@ type Options struct {
 
 // A Pages is a person's pages.
 type Pages struct {
-	o         Options
-	set       *page.Set
-	tickets   *tickets
-	exporting chan struct{} // room for one: it reads all of somebody's mail
+	o       Options
+	set     *page.Set
+	tickets *tickets
+	exports *exports
 }
 
 // New makes the pages. It starts nothing.
@@ -69,7 +69,7 @@ func New(o Options) *Pages {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	p := &Pages{o: o, tickets: newTickets(), exporting: make(chan struct{}, 1)}
+	p := &Pages{o: o, tickets: newTickets(), exports: newExports()}
 	p.set = o.Set.With(p.frame)
 	return p
 }

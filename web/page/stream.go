@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,10 @@ func (s *Set) Stream(w http.ResponseWriter, r *http.Request, run func(context.Co
 	}
 	var beats sync.WaitGroup
 	beats.Go(func() { s.beat(ctx, cancel, write) })
+	defer func() { // even if run panics: nobody may write to w after that
+		cancel()
+		beats.Wait()
+	}()
 	err := run(ctx, func(event, name string, view any) error {
 		var body []byte
 		if name != "" {
@@ -105,13 +110,16 @@ func (s *Set) Stream(w http.ResponseWriter, r *http.Request, run func(context.Co
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("a stream of events was cut", "path", r.URL.Path, "err", err)
 	}
-	cancel()
-	beats.Wait()
 }
 
 // beat keeps a connection known to routers until ctx or the set ends.
 func (s *Set) beat(ctx context.Context, cancel func(), write func([]byte) error) {
 	defer cancel()
+	defer func() {
+		if p := recover(); p != nil { // net/http catches those of its own goroutines only
+			s.log.Error("a bug cut a stream of events", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	if write([]byte("retry: 3000\n\n")) != nil {
 		return
 	}

@@ -3,6 +3,7 @@ package page
 import (
 	"bufio"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -96,5 +97,26 @@ func TestStreamsAreBounded(t *testing.T) {
 		if got := peer(&http.Request{RemoteAddr: addr}); got != want {
 			t.Errorf("%s: %s", addr, got)
 		}
+	}
+}
+
+// broken is a connection with a bug.
+type broken struct{ http.ResponseWriter }
+
+func (broken) Write([]byte) (int, error) { panic("a bug") }
+
+// TestStreamPanics: a bug in what goes on beside a request ends the stream, and
+// not the server.
+func TestStreamPanics(t *testing.T) {
+	s := newSet(t, nil)
+	s.log = slog.New(slog.DiscardHandler)
+	ended := false
+	s.Stream(broken{httptest.NewRecorder()}, request("GET", "/", ""), func(ctx context.Context, _ Sender) error {
+		<-ctx.Done() // which the bug brings about
+		ended = true
+		return ctx.Err()
+	})
+	if !ended {
+		t.Error("it goes on")
 	}
 }
