@@ -121,9 +121,9 @@ func (c Client) Install(ctx context.Context, manifest, signature []byte, open Op
 		return errors.New("the box asked for what the update does not have")
 	}
 	if err := send(conn, open, *a.Offset, size, told); err != nil {
-		conn.CloseWrite() // the box may have said why
-		if a, err2 := hear(conn, lines); err2 != nil && a.Error != "" {
-			return err2
+		conn.CloseWrite()
+		if _, said := hear(conn, lines); Code(said) != "" {
+			return said // why it took no more
 		}
 		return err
 	}
