@@ -4,12 +4,15 @@ package supervise
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+
+	"homemail/appliance/wire"
 )
 
 // A Service is a program that is to run for as long as the box does.
@@ -18,6 +21,9 @@ type Service struct {
 	Start func(ctx context.Context) (*exec.Cmd, error) // makes the command; it is started here
 	Stop  time.Duration                                // what it gets to end by itself
 	Log   *slog.Logger
+	// Told is told each line that the program writes to its standard output; one
+	// that it refuses ends the program. Nil leaves the output where Start put it.
+	Told func(line string) error
 	// Ended is told of each end, and how often in a row it came too early. Nil
 	// tells nobody.
 	Ended func(err error, early int)
@@ -68,17 +74,21 @@ func (s *Service) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Start(); err != nil {
+	heard, err := s.launch(c)
+	if err != nil {
 		return err
 	}
 	s.set(c)
 	defer s.set(nil)
 	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	go func() {
+		err := c.Wait()
+		ended <- errors.Join(<-heard, err)
+	}()
 	select {
 	case err := <-ended:
 		if err == nil {
-			err = fmt.Errorf("it ended by itself")
+			err = errors.New("it ended by itself")
 		}
 		return err
 	case <-ctx.Done():
@@ -91,6 +101,34 @@ func (s *Service) once(ctx context.Context) error {
 	}
 	c.Process.Kill()
 	return <-ended
+}
+
+// launch starts the command; heard gets what was wrong with its lines, once it
+// writes no more.
+func (s *Service) launch(c *exec.Cmd) (heard chan error, err error) {
+	heard = make(chan error, 1)
+	if s.Told == nil {
+		heard <- nil
+		return heard, c.Start()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c.Stdout = w
+	if err := errors.Join(c.Start(), w.Close()); err != nil {
+		r.Close()
+		return nil, err
+	}
+	go func() {
+		defer r.Close() // who goes on to write gets SIGPIPE
+		err := wire.Each(r, s.Told)
+		if err != nil {
+			c.Process.Kill()
+		}
+		heard <- err
+	}()
+	return heard, nil
 }
 
 func (s *Service) set(c *exec.Cmd) {

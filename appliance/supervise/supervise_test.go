@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("ROLE") {
 	case "":
 		os.Exit(m.Run())
+	case "talks":
+		fmt.Println("one\ntwo\nthree")
+		select {}
 	case "fails":
 		os.Exit(7)
 	case "stubborn":
@@ -111,6 +114,28 @@ func TestKill(t *testing.T) {
 	s.Kill()
 	if err := <-ended; err == nil {
 		t.Error("ended well")
+	}
+}
+
+// TestTold: lines arrive, and a program that says what it should not is ended.
+func TestTold(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var got []string
+	bad := errors.New("no such word")
+	s := &Service{Name: "x", Start: program(t, "talks"), Stop: time.Second, Log: quiet, Told: func(l string) error {
+		got = append(got, l)
+		if l == "two" {
+			return bad
+		}
+		return nil
+	}, Ended: func(err error, _ int) {
+		if !errors.Is(err, bad) {
+			t.Error(err)
+		}
+		stop()
+	}}
+	if err := s.Run(ctx); err != nil || !slices.Equal(got, []string{"one", "two"}) {
+		t.Error(err, got)
 	}
 }
 
