@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"homemail/store"
 	house "homemail/test/me"
 	"homemail/vacation"
+	"homemail/web/me"
 )
 
 // A browser is that of somebody who is signed in.
@@ -391,5 +393,27 @@ func TestHostile(t *testing.T) {
 	body, _ := b.post("/me/devices/add", "/me/devices/add", 200, "name", evil, "kind", "apple")
 	if strings.Contains(body, "<script>") || !strings.Contains(body, "&lt;script&gt;") {
 		t.Error("the name of a new device is markup")
+	}
+}
+
+// TestFormsNeedTokens walks all forms: none is done for a page from elsewhere that
+// has our cookies and no token of ours.
+func TestFormsNeedTokens(t *testing.T) {
+	h := house.Open(t)
+	b := open(t, h, h.Anna.ID, true)
+	before := profile(t, h.Anna)
+	for _, pattern := range me.Patterns() {
+		path, ok := strings.CutPrefix(pattern, "POST ")
+		if !ok {
+			continue
+		}
+		for _, forged := range []string{"", "forged"} {
+			res, err := b.client.PostForm(b.url+path, url.Values{"csrf": {forged}, "name": {"x"}, "to": {"thief@far.example"}})
+			must(t, err)
+			b.read(res, path, http.StatusForbidden)
+		}
+	}
+	if after := profile(t, h.Anna); !reflect.DeepEqual(before, after) {
+		t.Errorf("%+v", after)
 	}
 }
