@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,12 +53,12 @@ type Client struct {
 	list []server
 
 	mu     sync.Mutex
-	tokens map[string]bool
+	tokens map[string][]netip.Addr // that are out, and who has asked for the page with each
 }
 
 // NewClient returns a Client. It connects to nobody.
 func NewClient(o ClientOptions) (*Client, error) {
-	c := &Client{o: o, tokens: make(map[string]bool)}
+	c := &Client{o: o, tokens: make(map[string][]netip.Addr)}
 	for _, u := range o.URLs {
 		s, err := parseURL(u, o.Plain)
 		if err != nil {
@@ -127,10 +128,7 @@ func (s server) transport(dial Dial) *http.Transport {
 // ServeHTTP shows a token that is out.
 func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimPrefix(r.URL.Path, TokenPath)
-	c.mu.Lock()
-	ok := c.tokens[token]
-	c.mu.Unlock()
-	if !ok {
+	if !c.asked(token, r.RemoteAddr) {
 		http.NotFound(w, r)
 		return
 	}
@@ -156,8 +154,15 @@ func (c *Client) Reach(ctx context.Context, network string, ports []uint16) (rep
 	var raw [tokenBytes]byte
 	rand.Read(raw[:])
 	token := hex.EncodeToString(raw[:])
-	c.set(token, true)
-	defer c.set(token, false)
+	c.mu.Lock()
+	c.tokens[token] = nil
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		rep.From = c.tokens[token]
+		delete(c.tokens, token)
+	}()
 	if c.o.StandIn {
 		defer c.standIn(network, ports, token)()
 	}
@@ -180,14 +185,21 @@ func (c *Client) Reach(ctx context.Context, network string, ports []uint16) (rep
 	return rep, err
 }
 
-func (c *Client) set(token string, on bool) {
+// maxFrom is how many addresses are noted that have asked for one page: a probe
+// asks for it twice.
+const maxFrom = 8
+
+// asked notes who asks for the page with a token, and reports whether it is out.
+// Nobody knows it but the probe.
+func (c *Client) asked(token, from string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if on {
-		c.tokens[token] = true
-	} else {
-		delete(c.tokens, token)
+	list, ok := c.tokens[token]
+	at, err := netip.ParseAddrPort(from)
+	if addr := at.Addr().Unmap().WithZone(""); ok && err == nil && len(list) < maxFrom && !slices.Contains(list, addr) {
+		c.tokens[token] = append(list, addr)
 	}
+	return ok
 }
 
 // valid holds what a probe says of us against what can be.

@@ -53,6 +53,9 @@ type Report struct {
 	Echo
 	Ports map[uint16]Seen `json:"ports"`
 	Token string          `json:"-"` // the client's own
+	// From are the addresses that the page with the token was asked for from, as
+	// they look here: a router may put its own in their place.
+	From []netip.Addr `json:"-"`
 }
 
 // A Reached says how far a connection came.

@@ -297,6 +297,9 @@ func TestStreet(t *testing.T) {
 	if len(c.tokens) != 0 {
 		t.Error("a token is left")
 	}
+	if len(rep.From) != 1 || !rep.From[0].IsLoopback() {
+		t.Errorf("the look came from %v", rep.From)
+	}
 	st.ports = map[string]string{} // all that listened is gone
 	none := st.client(t, ClientOptions{})
 	if rep, err = none.Reach(t.Context(), "tcp4", []uint16{25, 443}); err != nil || rep.Ports[25].Reached != Closed || rep.Ports[443].Reached != Closed || len(rep.Ports) != 2 {
@@ -322,6 +325,9 @@ func TestPages(t *testing.T) {
 	id := Identity{Keys: func() []string { return []string{Key(secure.Certificate().RawSubjectPublicKeyInfo)} }}
 	if !id.Is(rep.Ports[80], rep.Token) || !id.Is(rep.Ports[443], rep.Token) || !id.Is(rep.Ports[443], "") {
 		t.Errorf("%+v", rep.Ports)
+	}
+	if len(rep.From) != 1 || !rep.From[0].IsLoopback() {
+		t.Errorf("the look came from %v", rep.From)
 	}
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, httptest.NewRequest(http.MethodGet, TokenPath+rep.Token, nil))

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,7 +41,7 @@ func (c *Client) standIn(network string, ports []uint16, token string) (stop fun
 		if port == 443 || port == 465 || port == 993 {
 			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
 		}
-		wg.Go(func() { show(l, port, token) })
+		wg.Go(func() { c.show(l, port, token) })
 	}
 	return func() {
 		for _, l := range open {
@@ -51,7 +52,7 @@ func (c *Client) standIn(network string, ports []uint16, token string) (stop fun
 }
 
 // show answers connections one after another: each has a moment.
-func show(l net.Listener, port uint16, token string) {
+func (c *Client) show(l net.Listener, port uint16, token string) {
 	for range maxStandIn {
 		conn, err := l.Accept()
 		if err != nil {
@@ -59,7 +60,7 @@ func show(l net.Listener, port uint16, token string) {
 		}
 		conn.SetDeadline(time.Now().Add(time.Second))
 		if port == 80 || port == 443 {
-			if _, err := http.ReadRequest(bufio.NewReader(io.LimitReader(conn, maxPage))); err == nil {
+			if r, err := http.ReadRequest(bufio.NewReader(io.LimitReader(conn, maxPage))); err == nil && c.asked(strings.TrimPrefix(r.URL.Path, TokenPath), conn.RemoteAddr().String()) {
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(token), token)
 			}
 		} else {
