@@ -122,6 +122,9 @@ func TestTries(t *testing.T) {
 		if err := code.try("K7QM-4T2X", near); !errors.Is(err, ErrSlow) {
 			t.Error("the right code is taken in the same minute:", err)
 		}
+		if err := code.try("K7QM-4T2X", near6); err != nil {
+			t.Error("one address slows another down:", err)
+		}
 		time.Sleep(time.Minute)
 		if err := code.try("K7QM-4T2X", near); err != nil {
 			t.Error("after a minute:", err)
@@ -239,7 +242,10 @@ func TestGreeting(t *testing.T) {
 	if err := g.WriteFile(dir); err != nil {
 		t.Fatal(err)
 	}
-	if text := g.Text(); strings.Count(text, "K7QM-4T2X") != 2 || strings.Contains(text, "firstboot.") {
+	if got := g.Link(); got != "https://homemail.local:8443/claim?code=K7QM-4T2X" {
+		t.Error(got)
+	}
+	if text := g.Text(); strings.Count(text, "    K7QM-4T2X\n") != 2 || strings.Count(text, g.Link()) != 1 || strings.Contains(text, "firstboot.") {
 		t.Error(text)
 	}
 	if err := RemoveFile(dir); err != nil {

@@ -18,13 +18,13 @@ const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 const codeLength = 8
 
 // Limits of tries. At 5 a minute nobody guesses 40 bits; 50 in all end it even
-// for somebody who has years, or a weak code that was set beforehand. One address
-// has only half of them, so that a neighbour's toaster cannot use them all up.
+// for somebody who has years, or a weak code that was set beforehand. Each address
+// is slowed down by its own tries alone, and has only half of all: a neighbour's
+// toaster can neither hold the owner up nor use up what the owner needs.
 const (
-	triesMinute  = 5
-	triesAll     = 50
-	triesAddress = 25
-	triesKnown   = 1000 // addresses that are told apart; the rest counts as one
+	triesMinute  = 5  // of one address
+	triesAddress = 25 // of one address
+	triesAll     = 50 // of everybody
 )
 
 // Errors of Take.
@@ -43,9 +43,8 @@ type Code struct {
 	code, boot string
 
 	mu      sync.Mutex
-	all     tries
-	from    map[netip.Addr]*tries
-	rest    tries
+	all     int
+	from    map[netip.Addr]*tries // of addresses that were wrong, thus at most triesAll
 	changed chan struct{}
 	power   power
 }
@@ -60,7 +59,7 @@ type tries struct {
 // set beforehand for a box without a screen.
 func NewCode(preset string) (*Code, error) {
 	c := &Code{code: fold(preset), boot: rand.Text(), from: map[netip.Addr]*tries{}, changed: make(chan struct{})}
-	c.power.awake = make(chan struct{}, 1)
+	c.power.awake, c.power.begun = make(chan struct{}, 1), map[netip.Addr]bool{}
 	if preset == "" {
 		c.code = newCode()
 	}
@@ -110,31 +109,25 @@ func fold(s string) string {
 func (c *Code) try(typed string, from netip.Addr) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one := c.of(from.Unmap().WithZone(""))
+	from = from.Unmap().WithZone("")
+	one, ok := c.from[from]
+	if !ok {
+		one = new(tries)
+	}
 	now := time.Now()
 	switch {
-	case c.all.all >= triesAll || one.all >= triesAddress:
+	case c.all >= triesAll || one.all >= triesAddress:
 		return ErrTries
-	case c.all.within(now) >= triesMinute || one.within(now) >= triesMinute:
+	case one.within(now) >= triesMinute:
 		return ErrSlow
 	}
 	if subtle.ConstantTimeCompare([]byte(fold(typed)), []byte(c.code)) == 1 {
 		return nil
 	}
-	c.all.add(now)
+	c.all++
 	one.add(now)
+	c.from[from] = one
 	return ErrCode
-}
-
-func (c *Code) of(from netip.Addr) *tries {
-	if t, ok := c.from[from]; ok {
-		return t
-	}
-	if len(c.from) >= triesKnown {
-		return &c.rest
-	}
-	c.from[from] = new(tries)
-	return c.from[from]
 }
 
 func (t *tries) within(now time.Time) int {

@@ -47,6 +47,10 @@ func (g Greeting) URLs() (list []string) {
 	return list
 }
 
+// Link is where the wizard is found with the code filled in, for a QR code. The
+// code is good for nothing any more once it was used, wherever the link is kept.
+func (g Greeting) Link() string { return g.URLs()[0] + "?code=" + g.Code }
+
 // Text is the greeting in both languages: nobody has chosen one yet.
 func (g Greeting) Text() string {
 	var b strings.Builder
@@ -57,6 +61,7 @@ func (g Greeting) Text() string {
 			b.WriteString("\n")
 		}
 	}
+	fmt.Fprintf(&b, "\n%s\n    %s\n", Words("en", Say("firstboot.hello.link")), g.Link())
 	if len(urls) > 1 {
 		fmt.Fprintf(&b, "\n%s\n", Words("en", Say("firstboot.hello.also")))
 		for _, u := range urls[1:] {

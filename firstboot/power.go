@@ -24,6 +24,10 @@ import (
 //   - Only while a browser waits is anything kept, and no longer than two minutes,
 //     so that a power cut at night gives the house to nobody.
 //   - If two wait, neither can win for a while: one of them may be a stranger's.
+//   - Each address may begin to wait once in a start of the program, so that no
+//     stranger can be in the owner's way more than once. Who was too slow has
+//     unplugged the box by then, or does: that gives all of them another.
+//   - What has come back still has to be confirmed by a press of a button.
 //   - An orderly end, such as that of an update, is no loss of power.
 //   - What waited counts in the very next start of the program alone.
 //   - Another start of the program alone is no start of the box: the kernel says
@@ -31,7 +35,7 @@ import (
 const (
 	powerWait   = 2 * time.Minute // from the browser's word to the loss of power
 	powerReturn = 3 * time.Minute // of the kernel's life: the same, and what a slow card takes to start
-	powerTries  = 5               // in one start of the program; a new start gives new ones
+	powerTries  = 20              // by everybody, in one start of the program: more than a house has browsers
 	powerPath   = "setup/power"
 )
 
@@ -40,6 +44,7 @@ var (
 	ErrNoPower = errors.New("this house is not claimed by its plug")
 	ErrRival   = errors.New("another browser waits as well; close it and try again in two minutes")
 	ErrPower   = errors.New("the box has not been unplugged and plugged in again within two minutes")
+	ErrOnce    = errors.New("this address has begun once already; unplug the box and plug it in again, and begin anew")
 )
 
 // A Box is the computer that a house is alone on, as its kernel knows it.
@@ -74,10 +79,11 @@ type power struct {
 	came   []byte // SHA-256 of the browser that waited when the power was lost
 	waits  []byte // and of the one that waits now
 	since  time.Duration
+	by     netip.Addr    // of the one that waits
 	rivals time.Duration // of uptime, when two have waited
 	rival  bool
-	tries  int
-	awake  chan struct{} // somebody waits; watch takes it
+	begun  map[netip.Addr]bool // who has waited in this start
+	awake  chan struct{}       // somebody waits; watch takes it
 }
 
 // powerRow is what is kept while a browser waits.
@@ -121,19 +127,15 @@ func (c *Claim) Await(ctx context.Context, token string, from netip.Addr) (strin
 	if err := c.recall(); err != nil {
 		return "", err
 	}
-	now := p.box.Uptime()
-	if p.rival && now-p.rivals < powerWait {
-		return "", ErrRival
+	from = from.Unmap().WithZone("")
+	if now := p.box.Uptime(); p.waiting(now) && is(token, p.waits) {
+		return token, nil // it has pressed once more: its time has begun already
+	} else if err := p.mayWait(now, from); err != nil {
+		if p.waits == nil {
+			err = errors.Join(err, c.state.PutState(powerPath, nil))
+		}
+		return "", err
 	}
-	p.rival = false
-	if p.waiting(now) && !is(token, p.waits) {
-		p.rival, p.rivals, p.waits = true, now, nil
-		return "", errors.Join(ErrRival, c.state.PutState(powerPath, nil))
-	}
-	if p.tries >= powerTries {
-		return "", ErrTries
-	}
-	p.tries++
 	token = rand.Text() // an old one may have been seen by now
 	sum := sha256.Sum256([]byte(token))
 	row, err := json.Marshal(powerRow{p.box.Boot, sum[:]})
@@ -143,12 +145,32 @@ func (c *Claim) Await(ctx context.Context, token string, from netip.Addr) (strin
 	if err := c.state.PutState(powerPath, row); err != nil {
 		return "", err
 	}
-	p.waits, p.since = sum[:], now
+	p.waits, p.since, p.by, p.begun[from] = sum[:], p.box.Uptime(), from, true
 	select {
 	case p.awake <- struct{}{}:
 	default: // it knows
 	}
 	return token, nil
+}
+
+// mayWait reports whether a browser at an address may begin to wait. One that
+// comes second ends the wait of the first, and does not come again; the first may.
+func (p *power) mayWait(now time.Duration, from netip.Addr) error {
+	switch {
+	case p.begun[from]:
+		return ErrOnce
+	case len(p.begun) >= powerTries:
+		return ErrTries
+	case p.rival && now-p.rivals < powerWait:
+		return ErrRival
+	}
+	if p.rival = p.waiting(now); !p.rival {
+		return nil
+	}
+	delete(p.begun, p.by)
+	p.begun[from] = true
+	p.rivals, p.waits = now, nil
+	return ErrRival
 }
 
 // Left is how long a browser that waits still has to lose the power, 0 if it does
@@ -161,6 +183,21 @@ func (c *Claim) Left(token string) time.Duration {
 		return 0
 	}
 	return max(0, powerWait-(p.box.Uptime()-p.since))
+}
+
+// Back reports whether the power was lost while a browser waited, and is back: it
+// can make the house its own by Return for a while.
+func (c *Claim) Back(token string) (bool, error) {
+	c.code.mu.Lock()
+	defer c.code.mu.Unlock()
+	p := &c.code.power
+	if p.box == nil {
+		return false, nil
+	}
+	if err := c.recall(); err != nil {
+		return false, err
+	}
+	return is(token, p.came) && p.box.Uptime() <= powerReturn, nil
 }
 
 // Return claims the house for a browser that waited when the power was lost. It

@@ -136,6 +136,11 @@ func TestPlug(t *testing.T) {
 		if _, err := c.Return(t.Context(), token, far, ""); !errors.Is(err, ErrFar) {
 			t.Errorf("from afar: %v", err)
 		}
+		for who, want := range map[string]bool{token: true, "a stranger": false, "": false} {
+			if back, err := c.Back(who); err != nil || back != want {
+				t.Errorf("%q is back: %t, %v", who, back, err)
+			}
+		}
 		proof, err := c.Return(t.Context(), token, near, "Safari, iPhone")
 		if err != nil || !c.Holds(proof) || c.Holds(token) {
 			t.Fatalf("%v", err)
@@ -182,9 +187,9 @@ func TestAttackPlug(t *testing.T) {
 			return c
 		},
 		"somebody else waits, too": func(t *testing.T, p *plugged, _ Box, c *Claim, stop func()) *Claim {
-			for range 2 {
-				if _, err := c.Await(t.Context(), "", near6); !errors.Is(err, ErrRival) {
-					t.Errorf("two wait: %v", err)
+			for _, want := range []error{ErrRival, ErrOnce} {
+				if _, err := c.Await(t.Context(), "", near6); !errors.Is(err, want) {
+					t.Errorf("two wait: %v, want %v", err, want)
 				}
 			}
 			p.cut(stop)
@@ -220,18 +225,54 @@ func TestPlugNotOffered(t *testing.T) {
 			t.Errorf("%v: %v", from, err)
 		}
 	}
-	token := ""
-	for range powerTries {
-		next, err := c.Await(t.Context(), token, near)
-		if err != nil || next == token {
-			t.Fatalf("%q, then %q: %v", token, next, err)
-		}
-		token = next
+	token := await(t, c)
+	if again, err := c.Await(t.Context(), token, near); err != nil || again != token {
+		t.Errorf("once more: %q, %v", again, err)
 	}
-	if _, err := c.Await(t.Context(), token, near); !errors.Is(err, ErrTries) {
-		t.Errorf("once more: %v", err)
+	if _, err := c.Await(t.Context(), "", near); !errors.Is(err, ErrOnce) {
+		t.Errorf("another browser at the address: %v", err)
 	}
 	if b, ok := ReadBox(); ok && (len(b.Boot) < 30 || b.Uptime() <= 0) {
 		t.Errorf("%+v", b)
 	}
+}
+
+// TestAttackRival: who gets in the owner's way can do so once.
+func TestAttackRival(t *testing.T) {
+	withPlug(t, func(t *testing.T, p *plugged) {
+		c, stop := p.start(p.boot())
+		await(t, c)
+		if _, err := c.Await(t.Context(), "", near6); !errors.Is(err, ErrRival) {
+			t.Errorf("a second one: %v", err)
+		}
+		if _, err := c.Await(t.Context(), "", near); !errors.Is(err, ErrRival) {
+			t.Errorf("the first one, at once: %v", err)
+		}
+		time.Sleep(powerWait)
+		token := await(t, c)
+		if _, err := c.Await(t.Context(), "", near6); !errors.Is(err, ErrOnce) || c.Left(token) == 0 {
+			t.Errorf("the second one, once more: %v", err)
+		}
+		p.cut(stop)
+		c, _ = p.start(p.boot())
+		if _, err := c.Return(t.Context(), token, near, ""); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAttackWaits has strangers with many addresses begin to wait.
+func TestAttackWaits(t *testing.T) {
+	withPlug(t, func(t *testing.T, p *plugged) {
+		c, _ := p.start(p.boot())
+		for i := range powerTries {
+			if _, err := c.Await(t.Context(), "", netip.AddrFrom4([4]byte{192, 168, 1, byte(100 + i)})); err != nil {
+				t.Fatal(i, err)
+			}
+			time.Sleep(powerWait)
+		}
+		if _, err := c.Await(t.Context(), "", near); !errors.Is(err, ErrTries) {
+			t.Errorf("%v", err)
+		}
+	})
 }

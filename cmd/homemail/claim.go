@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -24,6 +28,36 @@ func newSetup(a *admin.House, s *store.Store, code *firstboot.Code, o firstboot.
 	o.House, o.State, o.Claim = a, s, firstboot.NewClaim(code, s, taken, localSubnets)
 	o.Post = firstPost{a.Events, s}
 	return firstboot.New(o)
+}
+
+// newCode makes the code of this start: the one that the owner of a box without a
+// screen has set beforehand, or one of chance.
+func newCode(to console, log *slog.Logger) (*firstboot.Code, error) {
+	preset := ""
+	if to.dir != "" {
+		f, err := firstboot.ReadFile(filepath.Join(to.dir, "homemail.toml"))
+		switch {
+		case err == nil:
+			preset = f.Claim
+		case !errors.Is(err, fs.ErrNotExist):
+			log.Warn("homemail.toml cannot be used", "err", err)
+		}
+	}
+	code, err := firstboot.NewCode(preset)
+	if err != nil && preset != "" {
+		log.Warn("the code in homemail.toml cannot be used", "err", err)
+		code, err = firstboot.NewCode("")
+	}
+	if err != nil || !to.plug {
+		return code, err
+	}
+	box, ok := firstboot.ReadBox()
+	if !ok {
+		log.Warn("this computer does not tell when it was started; the house cannot be claimed by its plug")
+		return code, nil
+	}
+	code.Plug(box)
+	return code, nil
 }
 
 // localSubnets are the networks of the house that this computer is in itself: at a

@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -86,5 +88,24 @@ func TestHomely(t *testing.T) {
 		if got := homely(netip.MustParsePrefix(p)); got != want {
 			t.Errorf("%s: %v", p, got)
 		}
+	}
+}
+
+// TestNewCode takes the code that somebody has set beforehand, and one of chance
+// where that cannot be one.
+func TestNewCode(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	for text, want := range map[string]string{`claim = "k7qm4t2x"`: "K7QM-4T2X", `claim = "short"`: "", `language = "en"`: "", `claim =`: ""} {
+		if err := os.WriteFile(filepath.Join(dir, "homemail.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, err := newCode(console{dir: dir, plug: true}, log)
+		if err != nil || want != "" && code.String() != want || len(code.String()) != 9 {
+			t.Errorf("%s: %v, %v", text, code, err)
+		}
+	}
+	if code, err := newCode(console{dir: t.TempDir()}, log); err != nil || code.String() == "" {
+		t.Errorf("%v %v", code, err)
 	}
 }

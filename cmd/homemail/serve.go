@@ -16,7 +16,8 @@ import (
 
 func serve(in *invocation, f *flag.FlagSet) action {
 	ports := f.String("ports", "", "\"high\" takes ports above 1024, on this computer alone, for trying out without root")
-	letters := f.String("claim", "", "write homemail-claim.txt into `DIR`, with the code that makes the house yours")
+	letters := f.String("claim", "", "write homemail-claim.txt into `DIR`, with the code that makes the house yours; a code set in its homemail.toml is taken")
+	plug := f.Bool("plug", false, "let the house be claimed by unplugging this computer, which does nothing else and starts homemail by itself")
 	return func(ctx context.Context, _ []string) error {
 		c, err := in.settings()
 		if err != nil {
@@ -33,15 +34,16 @@ func serve(in *invocation, f *flag.FlagSet) action {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
-		return live(ctx, c, log, console{in.stderr, *letters})
+		return live(ctx, c, log, console{in.stderr, *letters, *plug})
 	}
 }
 
 // A console is where people see what to do: a terminal, and a directory that they
 // can read elsewhere, such as the boot partition.
 type console struct {
-	out io.Writer
-	dir string // "" for none
+	out  io.Writer
+	dir  string // "" for none
+	plug bool   // the computer is the house's box, which people may unplug
 }
 
 // live runs houses, one after the other, until ctx ends or something fails. If
@@ -49,7 +51,7 @@ type console struct {
 // before are taken again.
 func live(ctx context.Context, c config.Config, log *slog.Logger, to console) error {
 	var good map[string]string // of the last house
-	code, err := firstboot.NewCode("")
+	code, err := newCode(to, log)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type claimView struct {
 	Secure      string // where the page is over HTTPS, if it is not itself
 	Browser     string // key of what this browser says of our certificate
 	Wrong       page.Message
+	Plug        bool // the house can be claimed by its plug, too
 }
 
 // Title is that of the step.
@@ -104,7 +105,7 @@ func (z *Wizard) askCode(w http.ResponseWriter, r *http.Request) {
 }
 
 func (z *Wizard) showCode(w http.ResponseWriter, r *http.Request, f page.Form, wrong page.Message, status int) {
-	v := claimView{Form: f, Browser: browserKey(r.UserAgent()), Wrong: wrong}
+	v := claimView{Form: f, Browser: browserKey(r.UserAgent()), Wrong: wrong, Plug: z.o.Claim.Powered(r.Context())}
 	if z.o.Fingerprint != nil {
 		v.Fingerprint = z.o.Fingerprint()
 	}

@@ -110,6 +110,10 @@ func (z *Wizard) Handler() http.Handler {
 	m.HandleFunc("GET /first/claim", z.askCode)
 	m.HandleFunc("POST /first/claim", z.take)
 	m.HandleFunc("GET /first/claim/events", z.claimEvents)
+	m.HandleFunc("GET "+plugPath, z.mayPlug(z.askPlug))
+	m.HandleFunc("POST "+plugPath, z.mayPlug(z.awaitPlug))
+	m.HandleFunc("POST "+plugPath+"/take", z.mayPlug(z.takePlug))
+	m.HandleFunc("GET "+plugPath+"/events", z.mayPlug(z.plugEvents))
 	m.HandleFunc("GET /share/{token}", z.shared)
 	m.HandleFunc("GET /share/{token}/events", z.sharedEvents)
 	for pattern, h := range map[string]http.HandlerFunc{
