@@ -115,7 +115,9 @@ func (s *Store) finish(sp *Spool) (m Message, damaged badChunks, err error) {
 	if err := s.Room(sp.size); err != nil {
 		return m, damaged, err
 	}
-	m.structure = sp.Structure().AppendBinary(nil)
+	st := sp.Structure()
+	m.structure = st.AppendBinary(nil)
+	m.shown = newShown(st, sp.start())
 	sp.hash.Sum(m.Hash[:0])
 	m.BlobSize = sp.size
 	return m, s.badChunks(m.Hash), nil

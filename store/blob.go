@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,6 +27,7 @@ type Spool struct {
 	structure *message.Structure
 	chunk     []byte
 	ahead     []byte     // the chunk that is being written
+	head      []byte     // the start of the first chunk, once that was written
 	writing   chan error // answers when it is; nil if there is none
 	size      int64
 	id        mail.BlobID // of the chunks written ahead, 0 if there are none
@@ -83,6 +85,7 @@ func (sp *Spool) writeAhead() error {
 	}
 	if sp.id == 0 {
 		sp.id = sp.s.newBlob()
+		sp.head = bytes.Clone(sp.chunk[:headSize])
 	}
 	id, n, b := sp.id, sp.chunks, sp.chunk
 	r := &request{need: toGrow, lazy: true, fn: func(t *tx) error {
@@ -114,6 +117,17 @@ func (sp *Spool) wait() error {
 func (t *tx) putChunk(id mail.BlobID, n uint32, b []byte) {
 	key := chunkKey(id, n)
 	t.own.set(key, binary.BigEndian.AppendUint32(b, sum(key, b)))
+}
+
+// headSize is how much of a large message is kept to make a preview of.
+const headSize = 64 << 10
+
+// start returns how the message begins.
+func (sp *Spool) start() []byte {
+	if sp.id == 0 {
+		return sp.chunk
+	}
+	return sp.head
 }
 
 // Size is the number of bytes written so far.

@@ -153,6 +153,7 @@ func (t *tx) expunge(a mail.AccountID, box *Mailbox, uids []mail.UID) (gone []ma
 		box.count(&e, -1)
 		box.ModSeq++
 		t.del(inMailbox(tMessage, a, box.ID).uid(uid))
+		t.dropShown(a, box.ID, uid)
 		t.del(inMailbox(tFlags, a, box.ID).uid(uid))
 		t.del(inMailbox(tChange, a, box.ID).mod(e.ModSeq))
 		t.putChange(a, box.ID, box.ModSeq, uid, true)
@@ -235,6 +236,9 @@ func (t *tx) copyMessages(a mail.AccountID, src *Mailbox, uids []mail.UID, dst *
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}
 		m.Saved = time.Now()
+		if err := t.copyShown(a, src.ID, uid, dst.ID, dst.UIDNext, m.Saved); err != nil {
+			return nil, err
+		}
 		c, err := t.add(a, dst, m, Entry{Flags: e.Flags, Keywords: e.Keywords})
 		if err != nil {
 			return nil, err

@@ -32,6 +32,9 @@ const (
 	tDue       = 'd' // hash of a domain, due, item, n: the domain
 	tState     = 'x' // path: what other packages keep
 	tEvent     = 'e' // number: what happened, several events a row
+	tSummary   = 'h' // account, mailbox, uid, n: what lists of messages show, rendered
+	tSortKeys  = 'p' // account, mailbox, uid: what is sorted by, links of threads, preview
+	tThread    = 'T' // account, hash of a message id: the thread of a reply
 )
 
 // key is a key under construction.
@@ -75,6 +78,12 @@ func inMailbox(table byte, a mail.AccountID, m mail.MailboxID) key { return k(ta
 func referenceKey(id mail.BlobID, a mail.AccountID, m mail.MailboxID, u mail.UID) key {
 	return k(tReference).blob(id).acct(a).mbox(m).uid(u)
 }
+
+func summaryKey(a mail.AccountID, m mail.MailboxID, u mail.UID, n uint8) key {
+	return append(inMailbox(tSummary, a, m).uid(u), n)
+}
+
+func threadKey(a mail.AccountID, id uint64) key { return k(tThread).acct(a).u64(id) }
 
 // keyReader takes a key apart. Its fields are read in order; a key too short
 // makes ok false.

@@ -24,6 +24,7 @@ type Message struct {
 	Saved    time.Time // when it came into this mailbox, RFC 8514
 
 	structure []byte
+	shown     *shown // what was made of the structure, if it was
 }
 
 // recordVersion is the first byte of a message record.
@@ -237,6 +238,9 @@ func (t *tx) deliver(m Message, d Delivery) (p Placed, err error) {
 	if err := t.addUsage(d.Account, m.Size, 1); err != nil {
 		return p, err
 	}
+	if m.shown == nil {
+		m.shown = t.show(&m)
+	}
 	e, err := t.add(d.Account, &box, &m, Entry{Flags: d.Flags, Keywords: d.Keywords})
 	if err != nil {
 		return p, err
@@ -274,6 +278,9 @@ func (t *tx) add(a mail.AccountID, box *Mailbox, m *Message, e Entry) (Entry, er
 	e.Keywords = sortedKeywords(e.Keywords)
 	t.put(inMailbox(tMessage, a, box.ID).uid(m.UID), m.encode())
 	t.put(referenceKey(m.Blob, a, box.ID, m.UID), nil)
+	if err := t.putShown(a, m); err != nil {
+		return e, err
+	}
 	t.putEntry(a, box.ID, &e, 0)
 	box.count(&e, 1)
 	return e, nil
