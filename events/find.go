@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -146,18 +147,32 @@ func (m *matcher) maybe(row []byte) bool {
 	if len(m.folded) == 0 {
 		return true
 	}
-	m.scratch = append(m.scratch[:0], row...)
-	for i, c := range m.scratch {
-		if 'A' <= c && c <= 'Z' {
-			m.scratch[i] = c + 'a' - 'A'
-		}
-	}
+	m.scratch = lower(append(m.scratch[:0], row...))
 	for _, n := range m.folded {
 		if !bytes.Contains(m.scratch, n) {
 			return false
 		}
 	}
 	return true
+}
+
+// lower makes small letters of capitals of ASCII, in place and eight at a time: half
+// of a search would be this.
+func lower(b []byte) []byte {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		low := x &^ high
+		capital := (low + (0x80-'A')*each) &^ (low + (0x80-'Z'-1)*each) &^ x & high // those from A on, not those after Z
+		binary.LittleEndian.PutUint64(b[i:], x|capital>>2)
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return b
 }
 
 // addressKey is an address, or a part of one, as events have it.

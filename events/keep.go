@@ -13,12 +13,13 @@ func (l *Log) load() error {
 	if l.loaded {
 		return nil
 	}
-	l.next, l.oldest, l.bytes, l.tail = 1, 1, 0, nil
+	l.next, l.oldest, l.bytes, l.tail, l.index = 1, 1, 0, nil, newIndex(0)
 	first := true
 	err := l.s.EventsFrom(0, func(at uint64, row []byte) bool {
 		if first {
-			l.oldest, first = at, false
+			l.oldest, l.index.base, first = at, at, false
 		}
+		_ = split(row, func(i int, event []byte) { l.index.add(at+uint64(i), event) })
 		l.next = at + countOf(row)
 		l.bytes += int64(len(row))
 		return true
@@ -68,6 +69,7 @@ func (l *Log) prune(now time.Time) error {
 			return err
 		}
 		l.oldest, l.bytes = oldest, l.bytes-bytes
+		l.index.prune(oldest)
 		l.tail = slices.DeleteFunc(slices.Clone(l.tail), func(r store.EventRow) bool { return r.First < oldest })
 	}
 	return nil

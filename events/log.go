@@ -68,6 +68,7 @@ type Log struct {
 	expired time.Time        // when ages were looked at last
 	quiet   quiet
 	unsaved []Event // that the store did not take
+	index   *index
 }
 
 // New returns the log of a store. It starts nothing: without Run, Close and
@@ -269,6 +270,7 @@ func (l *Log) append(list []Event) error {
 	l.next += uint64(len(list))
 	for _, r := range p.rows {
 		l.bytes += int64(len(r.Bytes))
+		_ = split(r.Bytes, func(i int, event []byte) { l.index.add(r.First+uint64(i), event) })
 	}
 	l.tail = tail
 	return nil

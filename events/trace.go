@@ -1,11 +1,9 @@
 package events
 
 import (
-	"bytes"
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"homemail/mail"
@@ -14,7 +12,7 @@ import (
 const (
 	traceMax  = 500                // events of one way
 	traceIDs  = 20                 // ids that are one message by their Message-ID
-	traceSlow = time.Hour          // from the first RCPT of a message to its end
+	traceLook = 4 * traceMax       // events that are looked at for one id
 	traceBack = 7 * 24 * time.Hour // between two ways of a message: queues keep one for five days
 )
 
@@ -57,42 +55,11 @@ func (t *tracer) follow(id string) error {
 		return nil
 	}
 	t.ids[id] = true
-	before, floor := len(t.way), made(id)
-	err := t.followFrom(id, floor)
-	if err == nil && len(t.way) == before && !floor.IsZero() { // the clock may have been wrong then
-		err = t.followFrom(id, time.Time{})
-	}
-	return err
-}
-
-func (t *tracer) followFrom(id string, floor time.Time) error {
-	return t.l.back(id, &floor, func(e *Event) {
-		if e.ID != id {
-			return
-		}
-		t.add(e)
-		if (e.Kind == Received || e.Kind == Submitted) && !e.Unsure {
-			floor = e.At.Add(-traceSlow)
+	return t.l.each(id, func(e *Event) {
+		if e.ID == id {
+			t.add(e)
 		}
 	})
-}
-
-// made is a moment before an id was made, as smtpd makes them: they begin with
-// the time in milliseconds, in 45 bits. It is zero for any other id.
-func made(id string) time.Time {
-	const alphabet, length = "0123456789abcdefghjkmnpqrstvwxyz", 15
-	if len(id) != length {
-		return time.Time{}
-	}
-	ms := int64(0)
-	for _, c := range []byte(id[:9]) {
-		n := strings.IndexByte(alphabet, c)
-		if n < 0 {
-			return time.Time{}
-		}
-		ms = ms<<5 | int64(n)
-	}
-	return time.UnixMilli(ms).Add(-traceSlow)
 }
 
 // sameName adds the events of what has the same Message-ID.
@@ -102,8 +69,8 @@ func (t *tracer) sameName(name string) error {
 		floor = t.begun.Add(-traceBack)
 	}
 	var ids []string
-	err := t.l.back(name, &floor, func(e *Event) {
-		if e.MessageID != name {
+	err := t.l.each(name, func(e *Event) {
+		if e.MessageID != name || !e.Unsure && e.At.Before(floor) {
 			return
 		}
 		t.add(e)
@@ -133,32 +100,26 @@ func (t *tracer) add(e *Event) {
 	}
 }
 
-// back gives fn the events of all rows that have a needle in them, the newest
-// row first, until they are older than floor.
-func (l *Log) back(needle string, floor *time.Time, fn func(*Event)) error {
-	n := []byte(needle)
-	return l.s.Events(math.MaxUint64, func(first uint64, row []byte) bool {
-		if bytes.Contains(row, n) {
+// each gives fn the events of all rows that an id or Message-ID may be in, the
+// newest row first.
+func (l *Log) each(key string, fn func(*Event)) error {
+	l.writing.Lock()
+	err := l.load()
+	var found []uint64
+	if err == nil {
+		found = l.index.find(key, traceLook)
+	}
+	l.writing.Unlock()
+	after := uint64(math.MaxUint64) // what begins there, and later, was looked at
+	for _, seq := range found {
+		if err != nil || seq >= after {
+			continue
+		}
+		err = l.s.Events(seq+1, func(first uint64, row []byte) bool {
+			after = first
 			decodeRow(first, row, func(e Event) { fn(&e) })
-		}
-		if floor.IsZero() {
-			return true
-		}
-		at, unsure := begins(row)
-		return unsure || !at.Before(*floor)
-	})
-}
-
-// begins tells when the first event of a row happened.
-func begins(row []byte) (at time.Time, unsure bool) {
-	unsure = true
-	_ = split(row, func(i int, b []byte) {
-		if i > 0 {
-			return
-		}
-		if e, err := decodeEvent(b); err == nil {
-			at, unsure = e.At, e.Unsure
-		}
-	})
-	return at, unsure
+			return false
+		})
+	}
+	return err
 }
