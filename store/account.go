@@ -237,6 +237,9 @@ func (s *Store) RemoveAccount(address mail.Path) error {
 		for _, d := range p.Devices {
 			t.del(lastUseKey(p.ID, d.ID))
 		}
+		if err := t.dropAll(k(tThread).acct(p.ID)); err != nil {
+			return err
+		}
 		t.tell(watchKey{})
 		return t.dropFromAliases(p.Address)
 	})

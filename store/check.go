@@ -123,10 +123,23 @@ func (c *checker) checkSums(r reader) error {
 			return true, nil
 		}
 		if _, err := r.get(key); err != nil {
-			c.find(nil, "%v", err)
+			c.find(c.dropMade(key), "%v", err)
 		}
 		return true, nil
 	})
+}
+
+// dropMade removes a row that is made of others, and will be again.
+func (c *checker) dropMade(key []byte) func(*tx) (string, error) {
+	switch key[0] {
+	case tSummary, tSortKeys, tThread:
+		key = slices.Clone(key)
+		return func(t *tx) (string, error) {
+			t.del(key)
+			return "removed; it is made anew", nil
+		}
+	}
+	return nil
 }
 
 // tolerant gives the rows of a table that can be read.

@@ -215,7 +215,7 @@ func (d *disk) beginSync() {
 		return
 	}
 	defer f.Close()
-	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	hasten(f, 0, 0)
 }
 
 // Limits well below those of one Badger transaction at our memtable size.

@@ -170,9 +170,7 @@ func (j *journal) write(frame []byte, flush bool) (uint64, error) {
 	if flush {
 		return seq, j.flush()
 	}
-	// Let the disk begin: the flush to come will have less to wait for. It is
-	// only a hint, so that its error does not matter.
-	_ = unix.SyncFileRange(int(j.active.file.Fd()), j.active.end-n, n, unix.SYNC_FILE_RANGE_WRITE)
+	hasten(j.active.file, j.active.end-n, n)
 	return seq, nil
 }
 
@@ -182,7 +180,7 @@ func (j *journal) flush() error {
 		return nil
 	}
 	if !j.noSync {
-		if err := retryEINTR(func() error { return unix.Fdatasync(int(j.active.file.Fd())) }); err != nil {
+		if err := flushData(j.active.file); err != nil {
 			return err
 		}
 	}
@@ -265,7 +263,7 @@ func (j *journal) segmentFile(path string, size int64) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = retryEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+	err = allocate(f, size)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		err = f.Truncate(size)
 	}

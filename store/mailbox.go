@@ -309,14 +309,7 @@ func (t *tx) removeMailbox(a mail.AccountID, id mail.MailboxID) error {
 	if _, err := t.expunge(a, &m, uids); err != nil {
 		return err
 	}
-	var rows [][]byte
-	err = t.keys(inMailbox(tChange, a, id), nil, func(key []byte) (bool, error) {
-		rows = append(rows, slices.Clone(key))
-		return true, nil
-	})
-	for _, key := range rows {
-		t.del(key)
-	}
+	err = t.dropAll(inMailbox(tChange, a, id))
 	t.del(nameKey(a, m.Name))
 	t.del(mailboxKey(a, id))
 	t.tell(watchKey{a, id})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -34,6 +35,13 @@ func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(saveEach)
 	defer tick.Stop()
 	night := nextHour(time.Now(), s.options.MaintenanceHour)
+	var older sync.WaitGroup
+	defer older.Wait()
+	older.Go(func() {
+		if _, err := s.fillShown(ctx); err != nil && ctx.Err() == nil && s.Broken() == nil {
+			s.log.Warn("summaries of older messages were not made", "err", err)
+		}
+	})
 	for {
 		select {
 		case <-ctx.Done():
@@ -93,7 +101,7 @@ func nextHour(now time.Time, hour int) time.Time {
 // Maintain cuts old history and gives back the space of removed bodies.
 // Connections stay; changes wait for some 100 ms, three times.
 func (s *Store) Maintain(ctx context.Context) error {
-	if err := s.cutHistories(); err != nil {
+	if err := errors.Join(s.cutHistories(), s.sweepThreads(ctx)); err != nil {
 		return err
 	}
 	garbage := s.garbage.Load()
@@ -183,23 +191,7 @@ func (s *Store) scrub(ctx context.Context) (bad int, err error) {
 // cutHistories forgets the oldest expunged messages of mailboxes that remember
 // too many.
 func (s *Store) cutHistories() error {
-	profiles, err := s.Accounts()
-	if err != nil {
-		return err
-	}
-	for _, p := range profiles {
-		a := &Account{ID: p.ID, s: s}
-		boxes, err := a.Mailboxes()
-		if err != nil {
-			return err
-		}
-		for _, m := range boxes {
-			if err := a.cutHistory(m.ID); err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-		}
-	}
-	return nil
+	return s.eachMailbox(func(a *Account, m Mailbox) error { return a.cutHistory(m.ID) })
 }
 
 func (a *Account) cutHistory(mbox mail.MailboxID) error {

@@ -125,7 +125,7 @@ func (s *space) ballast() error {
 	if info, err := f.Stat(); err != nil || info.Size() >= size {
 		return err
 	}
-	err = retryEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+	err = allocate(f, size)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return nil // a file with holes would be no ballast
 	}

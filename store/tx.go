@@ -206,6 +206,19 @@ func (t *tx) keys(prefix, from []byte, fn func(key []byte) (bool, error)) error 
 	return t.merge(prefix, from, func(k []byte, _ *badger.Item, _ []byte) (bool, error) { return fn(k) })
 }
 
+// dropAll removes all rows with a prefix.
+func (t *tx) dropAll(prefix []byte) error {
+	var rows [][]byte
+	err := t.keys(prefix, nil, func(key []byte) (bool, error) {
+		rows = append(rows, slices.Clone(key))
+		return true, nil
+	})
+	for _, key := range rows {
+		t.del(key)
+	}
+	return err
+}
+
 // merge walks the snapshot and the changes on top of it in one order.
 func (t *tx) merge(prefix, from []byte, fn func(k []byte, item *badger.Item, value []byte) (bool, error)) error {
 	if from == nil {
