@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"homemail/words"
+
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 	"golang.org/x/net/idna"
@@ -23,8 +25,8 @@ type ACME struct {
 	Profile   string         // of certificate, for CAs that have several; may be empty
 
 	Names      func() []string                              // that certificates are wanted for, the most important one first
-	Allowed    func() error                                 // nil if the owner has claimed the server and agreed to the CA's terms; else best a *Reason
-	PointsHere func(ctx context.Context, name string) error // nil if the name leads to us; else why not, best a *Reason
+	Allowed    func() error                                 // nil if the owner has claimed the server and agreed to the CA's terms; else best a *words.Reason
+	PointsHere func(ctx context.Context, name string) error // nil if the name leads to us; else why not, best a *words.Reason
 	Reachable  func() Reach                                 // which ports of ours the CA can reach; nil if that is not known
 
 	// DNS returns the zone that a name is in if its records can be changed, or
@@ -91,10 +93,7 @@ func sure(p Port) int {
 	return 1
 }
 
-var errNoWay = &Reason{Text: Text{
-	"the CA has no way to check the name: ports 80 and 443 cannot be reached from outside, and there is no access to the DNS host. Open port 443 on the router, or give a token of the DNS host",
-	"認証局がこの名前を確認する方法がありません。外部からポート80と443に接続できず、DNSサービスも操作できません。ルーターでポート443を開放するか、DNSサービスのトークンを登録してください",
-}}
+var errNoWay = words.Because(nil, "certs.no-way")
 
 func (k *keeper) email() string {
 	if k.o.Email == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"homemail/store"
+	"homemail/words"
 )
 
 // A Consent is the owner's to have a CA asked for certificates, and to its
@@ -17,10 +18,7 @@ type Consent struct {
 }
 
 // ErrNoConsent says that the owner has not agreed.
-var ErrNoConsent error = &Reason{Text: Text{
-	"no certificate authority is asked before you agree to that: homemail certificate agree",
-	"同意していただくまで、認証局に証明書の発行を依頼することはありません。同意するには: homemail certificate agree",
-}}
+var ErrNoConsent = words.Because(nil, "certs.consent")
 
 const consentPath = "acme-consent"
 
@@ -43,7 +41,7 @@ func Agreed(s State, directory string) (c Consent, err error) {
 		return c, ErrNoConsent
 	}
 	if err != nil {
-		return c, &Reason{both("whether you have agreed to ask the certificate authority cannot be read: %v", "認証局への依頼に同意されているか読み取れません: %v", err), err}
+		return c, words.Because(err, "certs.unread", "said", err)
 	}
 	if err := json.Unmarshal(v, &c); err != nil || c.Directory != directory {
 		return Consent{}, ErrNoConsent

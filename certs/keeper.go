@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"homemail/words"
+
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
@@ -294,11 +296,9 @@ func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) vie
 	case own != nil && valid(own.Leaf, now):
 		return view{Resting, Text{}, lookNames}
 	case !public(e.name):
-		return view{Resting, Text{"This name means something inside your home only, so no CA gives a certificate for it.",
-			"この名前は家の中だけで使われるため、認証局は証明書を発行しません。"}, lookLeast}
+		return view{Resting, words.Say("certs.inside").Text(), lookLeast}
 	case now.Before(k.o.Built):
-		return waiting(both("The clock says %s, which is before this program was built: waiting for a time server.",
-			"時計が %s を示しており、このプログラムが作られた日より前です。時刻サーバーに接続できるのを待っています。", now.Format(time.DateOnly)), allowLook)
+		return waiting(words.Say("certs.clock", "now", now.Format(time.DateOnly)).Text(), allowLook)
 	}
 	if err := k.o.Allowed(); err != nil {
 		return waiting(reason(err), allowLook)
@@ -314,8 +314,7 @@ func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) vie
 			return view{Resting, Text{}, again}
 		}
 		if why != "" {
-			return waiting(sentences(Text{"Nothing is renewed while the clock is not trusted: " + why,
-				"時計の時刻が正しいと確認できるまで、証明書の更新を見合わせています。"}), lookNames)
+			return waiting(sentences(words.Say("certs.doubt", "why", why).Text()), lookNames)
 		}
 	}
 	limit, err := k.limits.wait(e.name)
@@ -326,8 +325,7 @@ func (k *keeper) look(ctx context.Context, e *entry, cache *certmagic.Cache) vie
 		if !e.why.Empty() {
 			return view{Failed, e.why, min(limit, lookLeast)}
 		}
-		return waiting(both("There were orders a short time ago; the next one may be made at %s.",
-			"少し前に発行を依頼したばかりです。次に依頼できるのは %s です。", clockTime(now.Add(limit))), min(limit, lookLeast))
+		return waiting(words.Say("certs.soon", "until", clockTime(now.Add(limit))).Text(), min(limit, lookLeast))
 	}
 	if k.o.PointsHere != nil {
 		if err := k.o.PointsHere(ctx, e.name); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"homemail/store"
+	"homemail/words"
 )
 
 // How many orders may be made for one name. A CA allows a few more, but locks
@@ -68,7 +69,7 @@ func (l *limiter) take(name string) error {
 		return err
 	}
 	if d := r.wait(); d > 0 {
-		return &Reason{both("as many certificates as allowed were ordered; the next may be in %s", "証明書の依頼が上限に達しました。次に依頼できるまで: %s", d.Round(time.Second)), errLimited}
+		return words.Because(errLimited, "certs.limit", "wait", d.Round(time.Second))
 	}
 	next := *r
 	next.Ages = append(r.Ages[:len(r.Ages):len(r.Ages)], 0)

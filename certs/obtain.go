@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"homemail/words"
+
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
@@ -25,7 +27,7 @@ func (k *keeper) obtain(ctx context.Context, e *entry, way string, cache *certma
 	if err == nil {
 		old := e.cert
 		if k.load(e); e.cert == old || !e.current {
-			err = &Reason{Text: Text{"what the CA sent cannot be used", "認証局から届いた証明書を使用できません"}}
+			err = words.Because(nil, "certs.unusable")
 		}
 	}
 	if err == nil {

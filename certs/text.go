@@ -1,59 +1,28 @@
 package certs
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"homemail/words"
 )
 
 // A Text is said in English and in Japanese. What a CA or a DNS host has said
 // stands in both as it came.
-type Text struct {
-	EN string `json:"en"`
-	JA string `json:"ja"`
-}
-
-// In returns the words in a language, English if there are none in it.
-func (t Text) In(lang string) string {
-	if strings.HasPrefix(strings.ToLower(lang), "ja") {
-		return t.JA
-	}
-	return t.EN
-}
-
-// Empty reports whether nothing is said.
-func (t Text) Empty() bool { return t == Text{} }
-
-// both fills two formats with the same values.
-func both(en, ja string, values ...any) Text {
-	return Text{fmt.Sprintf(en, values...), fmt.Sprintf(ja, values...)}
-}
-
-// A Reason is an error in words for the owner. As an error it speaks English.
-type Reason struct {
-	Text
-	Err error // what is behind it; may be nil
-}
-
-func (r *Reason) Error() string { return r.EN }
-func (r *Reason) Unwrap() error { return r.Err }
+type Text = words.Text
 
 // reason is what an error says: a Reason in its own words, another one as it is.
 func reason(err error) Text {
-	var r *Reason
-	if errors.As(err, &r) {
-		return sentences(r.Text)
-	}
-	return sentences(Text{err.Error(), "次のエラーが発生しました: " + err.Error()})
+	_, said := words.Of(err)
+	return sentences(said)
 }
 
 const maxSentence = 400 // characters of what a stranger's words may make
 
 // sentences makes a sentence of each language.
 func sentences(t Text) Text {
-	t = Text{sentence(t.EN), oneLine(t.JA)}
+	t = Text{EN: sentence(t.EN), JA: oneLine(t.JA)}
 	if t.JA != "" && !strings.ContainsRune("。.!?！？…", lastRune(t.JA)) {
 		t.JA += "。"
 	}

@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"homemail/words"
+
 	"github.com/mholt/acmez/v3/acme"
 )
 
@@ -49,7 +51,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("%w: %w", errAway, &net.OpError{Op: "dial", Err: errors.New("refused")}), h, "ca.test cannot be reached just now. Nothing for you to do"},
 		{&net.DNSError{Err: "timeout", IsTimeout: true}, h, "cannot be reached just now"},
 		{fmt.Errorf("%w: %w", errAway, x509.UnknownAuthorityError{}), h, "the clock here is wrong, or something in between"},
-		{fmt.Errorf("x: %w", &Reason{both("as many certificates as allowed were ordered; the next may be in %s", "依頼できるまで: %s", "5m"), errLimited}), h, "As many certificates as allowed were ordered; the next may be in 5m."},
+		{fmt.Errorf("x: %w", words.Because(errLimited, "certs.limit", "wait", "5m")), h, "As many certificates as allowed were ordered; the next may be in 5m."},
 		{fmt.Errorf("x: %w", errUnseen), d, "its servers did not show it in time"},
 		{errors.New("disk full"), h, "No certificate could be got: disk full."},
 	} {
@@ -67,7 +69,7 @@ func checkText(t *testing.T, got Text) {
 	if !strings.ContainsFunc(got.JA, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
 		t.Errorf("%q is no Japanese", got.JA)
 	}
-	if strings.Contains(got.EN+got.JA, "%!") {
+	if strings.Contains(got.EN+got.JA, "%!") || strings.ContainsAny(got.EN+got.JA, "{}") {
 		t.Errorf("%q: a value has no place", got)
 	}
 	checkSentence(t, got.EN)
@@ -152,7 +154,7 @@ func TestReason(t *testing.T) {
 	if got := reason(ErrNoConsent); got.In("ja-JP") != got.JA || got.In("en") != got.EN || got.In("") != got.EN {
 		t.Errorf("%+v", got)
 	}
-	if !errors.Is(&Reason{Err: errLimited}, errLimited) || got(Text{}) != "" {
+	if !errors.Is(words.Because(errLimited, "certs.limit"), errLimited) || got(Text{}) != "" {
 		t.Error("a Reason hides what is behind it")
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,30 +47,6 @@ func (s State) ExitCode() int {
 
 // rank orders states, the worst last.
 func (s State) rank() int { return slices.Index([]State{Good, Waiting, CouldNotTest, Bad}, s) }
-
-// A Text is words for the owner.
-type Text struct {
-	EN string `json:"en"`
-	JA string `json:"ja"`
-}
-
-// In returns the words in a language, English if there are none in it.
-func (t Text) In(lang string) string {
-	if strings.HasPrefix(strings.ToLower(lang), "ja") {
-		return t.JA
-	}
-	return t.EN
-}
-
-// fill puts values into the places of a text: {address}.
-func (t Text) fill(values map[string]string) Text {
-	var pairs []string
-	for k, v := range values {
-		pairs = append(pairs, "{"+k+"}", v)
-	}
-	r := strings.NewReplacer(pairs...)
-	return Text{strings.TrimSpace(r.Replace(t.EN)), strings.TrimSpace(r.Replace(t.JA))} // a value may be empty
-}
 
 // A Result is what a check found.
 type Result struct {
@@ -286,15 +261,15 @@ type found struct {
 
 // result puts a finding into words.
 func (c *Checker) result(s step, f found) Result {
-	w, ok := s.word(f.code)
-	if !ok { // a mistake of ours must not look like one of the line
+	finding := s.finding(f.code)
+	if finding == "" { // a mistake of ours must not look like one of the line
 		f.detail = fmt.Sprintf("no words for %s.%s: %s", s.name, f.code, f.detail)
 		f.code = codeCrash
-		w, _ = s.word(f.code)
+		finding = s.finding(f.code)
 	}
 	return Result{
-		Name: s.name, Title: s.title, State: w.state, Code: f.code,
-		Means: w.means.fill(f.data), Do: w.do.fill(f.data),
+		Name: s.name, Title: s.title(), State: states[finding], Code: f.code,
+		Means: means(finding, f.data), Do: do(finding, f.data),
 		Detail: f.detail, DependsOn: s.needs, Data: f.data,
 	}
 }

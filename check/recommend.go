@@ -1,6 +1,10 @@
 package check
 
-import "slices"
+import (
+	"slices"
+
+	"homemail/words"
+)
 
 // A Mode is a way in which a house gets and sends its mail.
 type Mode string
@@ -66,41 +70,27 @@ type facts struct {
 type row struct {
 	line, reach, only6, own, send, name, submit, fetch string
 
-	mode   Mode
-	code   string
-	reason Text
+	mode Mode
+	code string // its words are check.mode.CODE
 }
 
 // table decides: the first row that fits. Sending directly wants everything to
 // be proven; what is not known counts as no for it, and the bridge, which needs
 // nothing of the line, takes what is left.
 var table = []row{
-	{line: "n?", mode: Inside, code: "no-line",
-		reason: Text{"The box is not connected to the Internet now; mail inside the house works at once.", "今はインターネットに接続されていませんが、家の中のメールはすぐに使えます。"}},
-	{reach: "y", own: "y", send: "y", name: "y", mode: Direct, code: "all-green",
-		reason: Text{"Others reach you, you reach them, and your address has a good name.", "受信も送信も直接でき、アドレスの信用にも問題がありません。"}},
-	{reach: "y", send: "n", submit: "y?", mode: Smarthost, code: "out-blocked",
-		reason: Text{"Others reach you, but your provider blocks sending directly.", "受信はできますが、プロバイダーが直接送信を遮断しています。"}},
-	{reach: "y", send: "y", name: "n", mode: Smarthost, code: "name",
-		reason: Text{"Others reach you, but many would not take mail from an address like yours.", "受信はできますが、このアドレスから直接送ると多くのサーバーに拒否されます。"}},
-	{reach: "y", send: "y", mode: Smarthost, code: "not-proven",
-		reason: Text{"Others reach you, but that many take mail from an address like yours is not proven.", "受信はできますが、このアドレスからのメールが受け入れられるかをまだ確認できていません。"}},
-	{reach: "y", submit: "y?", mode: Smarthost, code: "not-tested-25",
-		reason: Text{"Others reach you, but that you can send directly is not proven.", "受信はできますが、直接送信できることをまだ確認できていません。"}},
-	{submit: "n", fetch: "n?", mode: Inside, code: "all-blocked",
-		reason: Text{"No port for mail is open to the outside, not even to a mailbox elsewhere.", "ほかの受信箱への接続も含めて、メール用のポートがすべて遮断されています。"}},
-	{submit: "n", mode: Inside, code: "no-sending",
-		reason: Text{"No way to send mail is open, not even through a provider.", "中継サーバーも含めて、送信の手段がすべて遮断されています。"}},
-	{fetch: "n", mode: Inside, code: "no-fetching",
-		reason: Text{"Mail does not reach you, and a mailbox elsewhere is not reached either.", "直接の受信も、ほかの受信箱からの取り込みもできません。"}},
-	{own: "n", mode: Bridge, code: "shared",
-		reason: Text{"Your line shares its address with others, so mail cannot come to you directly.", "アドレスを共有する回線のため、直接は受信できません。"}},
-	{only6: "y", mode: Bridge, code: "only-ipv6",
-		reason: Text{"You are reached over IPv6 only, and many senders have only IPv4.", "IPv6でしか受信できず、IPv4だけの送信元から届きません。"}},
-	{reach: "n", mode: Bridge, code: "closed",
-		reason: Text{"Port 25 does not reach this box; once the router passes it on, mail can come directly.", "25番ポートが届いていません。ルーターで開放できれば、直接受信に切り替えられます。"}},
-	{mode: Bridge, code: "not-tested",
-		reason: Text{"Nobody outside has shown that mail reaches you; a bridge works on every line.", "外からの受信をまだ確認できていません。ブリッジはどの回線でも使えます。"}},
+	{line: "n?", mode: Inside, code: "no-line"},
+	{reach: "y", own: "y", send: "y", name: "y", mode: Direct, code: "all-green"},
+	{reach: "y", send: "n", submit: "y?", mode: Smarthost, code: "out-blocked"},
+	{reach: "y", send: "y", name: "n", mode: Smarthost, code: "name"},
+	{reach: "y", send: "y", mode: Smarthost, code: "not-proven"},
+	{reach: "y", submit: "y?", mode: Smarthost, code: "not-tested-25"},
+	{submit: "n", fetch: "n?", mode: Inside, code: "all-blocked"},
+	{submit: "n", mode: Inside, code: "no-sending"},
+	{fetch: "n", mode: Inside, code: "no-fetching"},
+	{own: "n", mode: Bridge, code: "shared"},
+	{only6: "y", mode: Bridge, code: "only-ipv6"},
+	{reach: "n", mode: Bridge, code: "closed"},
+	{mode: Bridge, code: "not-tested"},
 }
 
 // Recommend chooses a mode from results.
@@ -110,7 +100,7 @@ func Recommend(list []Result) Recommendation {
 		if !r.fits(f) {
 			continue
 		}
-		rec := Recommendation{Mode: r.mode, Code: r.code, Reason: r.reason}
+		rec := Recommendation{Mode: r.mode, Code: r.code, Reason: words.Say("check.mode." + r.code).Text()}
 		switch r.mode {
 		case Direct:
 			rec.Also = []Mode{Smarthost, Bridge}

@@ -22,7 +22,6 @@ type step struct {
 	limit time.Duration // how long it may take
 	every time.Duration // how old its result may become at rest
 	run   func(c *Checker, ctx context.Context, r results) found
-	title Text
 }
 
 // results are what the checks before a check found, and those before them.
@@ -277,7 +276,7 @@ const grace = 500 * time.Millisecond
 
 // because is the finding that another check is in the way.
 func (c *Checker) because(other string) found {
-	title := c.step(other).title
+	title := c.step(other).title()
 	return found{code: codeBecause, data: map[string]string{"because": other, "because_en": title.EN, "because_ja": title.JA}}
 }
 

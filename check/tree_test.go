@@ -25,7 +25,7 @@ func TestTree(t *testing.T) {
 		if ends[s.name] > runTime {
 			t.Errorf("%s may end after %v", s.name, ends[s.name])
 		}
-		if s.every < often || s.title.EN == "" {
+		if s.every < often || s.title().EN == "" {
 			t.Errorf("%s: %+v", s.name, s)
 		}
 	}

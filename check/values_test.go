@@ -198,7 +198,7 @@ var cases = []oneCase{
 	{certificate, "valid", Good, fine},
 	{certificate, "soon", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(5), Issued: true}) }},
 	{certificate, "expired", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(-5), Issued: true}) }},
-	{certificate, "self", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(500), Trouble: Text{"refused", "拒否"}}) }},
+	{certificate, "self", Bad, func(w *world) { w.cert(Certificate{Leaf: leaf(500), Trouble: Text{EN: "refused", JA: "拒否"}}) }},
 	{certificate, "none", Bad, func(w *world) { w.cert(Certificate{}) }},
 	{certificate, "name", Bad, func(w *world) { w.opt.Host = "new.example.test"; w.cert(Certificate{Leaf: leaf(50), Issued: true}) }},
 	{certificate, "waiting", Waiting, func(w *world) { w.cert(Certificate{Leaf: leaf(500), Waiting: true}) }},

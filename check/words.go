@@ -1,12 +1,15 @@
 package check
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
 
-// A word is what a finding means and what to do about it.
-type word struct {
-	state     State
-	means, do Text
-}
+	"homemail/words"
+)
+
+// A Text is words for the owner.
+type Text = words.Text
 
 // Findings that every check may have.
 const (
@@ -18,296 +21,68 @@ const (
 	codeCrash   = "crash"   // a bug of ours
 )
 
-// word finds the words of a code: the check's own, those of its kind (in25 is of
-// the kind in), or those of all.
-func (s step) word(code string) (word, bool) {
-	for _, key := range []string{s.name, strings.TrimRight(s.name, "0123456789"), "*"} {
-		if w, ok := words[key+"."+code]; ok {
-			return w, true
-		}
-	}
-	return word{}, false
+// states are the outcome of every finding. What it means stands in the catalogue
+// of the house under "check." and its name, and what to do under that and ".do".
+var states = map[string]State{
+	"any.never": CouldNotTest, "any.because": CouldNotTest, "any.timeout": CouldNotTest, "any.unset": CouldNotTest, "any.unknown": CouldNotTest, "any.crash": CouldNotTest,
+	"route.both": Good, "route.v4": Good, "route.v6": Good, "route.none": Bad,
+	"dns.works": Good, "dns.silent": Bad, "dns.wrong": Bad,
+	"dns-true.true": Good, "dns-true.lies": Bad,
+	"dnssec.validates": Good, "dnssec.plain": Bad,
+	"router.answers": Good, "router.silent": CouldNotTest, "router.unset": CouldNotTest,
+	"probe.answers": Good, "probe.silent": CouldNotTest, "probe.unset": CouldNotTest,
+	"address4.public": Good, "address4.none": Bad, "address4.unknown": CouldNotTest, "address6.public": Good, "address6.none": Bad,
+	"nat.none": Good, "nat.router": Good, "nat.reached": Good, "nat.cgnat": Bad, "nat.ds-lite": Bad, "nat.map-e": Bad, "nat.double": Bad, "nat.shared": Bad, "nat.unknown": CouldNotTest,
+	"out.open": Good, "out.open6": Good, "out25.open6": Bad, "out.blocked": Bad, "out25.blocked": Bad, "out.other": Bad, "out.unknown": CouldNotTest,
+	"in.open": Good, "in.open4": Good, "in.open6": Bad, "in.closed": Bad, "in25.closed": Bad, "in.other": Bad, "in.mute": CouldNotTest,
+	"ptr.confirmed": Good, "ptr.confirmed4": Good, "ptr.missing": Bad, "ptr.unconfirmed": Bad, "ptr.generic": Bad,
+	"helo.same": Good, "helo.differs": Bad, "helo.elsewhere": Bad,
+	"blocklist.clean": Good, "blocklist.policy": Bad, "blocklist.listed": Bad, "blocklist.refused": CouldNotTest,
+	"domain.good": Good, "domain.young": Good, "domain.soon": Bad, "domain.expired": Bad, "domain.held": Bad, "domain.unknown": CouldNotTest,
+	"clock.right": Good, "clock.off": Bad, "clock.wrong": Bad,
+	"disk.room": Good, "disk.low": Bad, "disk.full": Bad,
+	"certificate.valid": Good, "certificate.waiting": Waiting, "certificate.none": Bad, "certificate.self": Bad, "certificate.soon": Bad, "certificate.expired": Bad, "certificate.name": Bad,
+	"queue.flows": Good, "queue.stuck": Bad,
+	"hairpin.works": Good, "hairpin.missing": Bad, "hairpin.other": Bad,
 }
 
-func (s step) knows(code string) bool { _, ok := s.word(code); return ok }
+// finding is the whole name of a code: among the check's own, those of its kind
+// (in25 is of the kind in), or those of all; "" if nobody knows it.
+func (s step) finding(code string) string {
+	for _, of := range []string{s.name, strings.TrimRight(s.name, "0123456789"), "any"} {
+		if _, ok := states[of+"."+code]; ok {
+			return of + "." + code
+		}
+	}
+	return ""
+}
 
-// nothing is what to do where there is nothing to do.
-var nothing = Text{}
+func (s step) knows(code string) bool { return s.finding(code) != "" }
 
-// words are all findings. No protocol is named where everyday words will do, no
-// blame, and what to do is one thing.
-var words = map[string]word{
-	"*.never": {CouldNotTest,
-		Text{"This was not tested yet.", "まだ確認していません。"},
-		nothing},
-	"*.because": {CouldNotTest,
-		Text{"This cannot be tested because of “{because_en}”.", "「{because_ja}」が解決していないため、確認できません。"},
-		Text{"Look at “{because_en}” first.", "先に「{because_ja}」をご確認ください。"}},
-	"*.timeout": {CouldNotTest,
-		Text{"No answer came in time.", "時間内に応答がありませんでした。"},
-		Text{"Nothing now: this is tried again by itself.", "自動で再確認しますので、そのままお待ちください。"}},
-	"*.unset": {CouldNotTest,
-		Text{"There is nothing set up to test this with.", "確認に必要な設定がありません。"},
-		nothing},
-	"*.unknown": {CouldNotTest,
-		Text{"What was found says neither yes nor no.", "良いとも悪いとも判断できませんでした。"},
-		Text{"Nothing now: this is tried again by itself.", "自動で再確認しますので、そのままお待ちください。"}},
-	"*.crash": {CouldNotTest,
-		Text{"The check itself failed. This is a fault of homemail, not of your line.", "確認の処理に失敗しました。回線ではなくhomemailの不具合です。"},
-		Text{"Please copy the detail and report it.", "詳細をコピーしてご報告ください。"}},
+// title is a check's question.
+func (s step) title() Text { return words.Say("check.title." + s.name).Text() }
 
-	"route.both": {Good,
-		Text{"The house is connected, with IPv4 and IPv6.", "IPv4とIPv6の両方でインターネットに接続されています。"},
-		nothing},
-	"route.v4": {Good,
-		Text{"The house is connected, with IPv4.", "IPv4でインターネットに接続されています。"},
-		nothing},
-	"route.v6": {Good,
-		Text{"The house is connected, but with IPv6 only. Many mail servers cannot be reached that way.", "IPv6だけでインターネットに接続されています。この方法では届かないメールサーバーが多くあります。"},
-		Text{"Ask your provider for IPv4.", "プロバイダーにIPv4接続についてお問い合わせください。"}},
-	"route.none": {Bad,
-		Text{"This box has no way to the Internet. Mail inside the house still works.", "インターネットに接続されていません。家の中のメールは使えます。"},
-		Text{"Check the network cable and the router.", "LANケーブルとルーターをご確認ください。"}},
+// means is what a finding means, and do what to do about it, with its values.
+func means(finding string, values map[string]string) Text { return say("check."+finding, values) }
 
-	"dns.works": {Good,
-		Text{"Names of other mail servers are found.", "ほかのメールサーバーの名前を検索できます。"},
-		nothing},
-	"dns.silent": {Bad,
-		Text{"The name service does not answer, so no mail can leave. It waits and is sent later.", "DNSが応答しないため、メールを送れません。メールは保管され、あとで送られます。"},
-		Text{"Restart the router, or set another DNS server.", "ルーターを再起動するか、別のDNSサーバーを設定してください。"}},
-	"dns.wrong": {Bad,
-		Text{"The name service answers, but says that the largest mail providers do not exist: it knows only some names.", "DNSは応答しますが、大手のメール事業者の名前を「存在しない」と答えています。"},
-		Text{"Set another DNS server in the router or on this box.", "ルーターかこの機器で、別のDNSサーバーを設定してください。"}},
-	"dns-true.true": {Good,
-		Text{"Names that do not exist are said not to exist.", "存在しない名前は、存在しないと正しく応答されます。"},
-		nothing},
-	"dns-true.lies": {Bad,
-		Text{"The DNS of your provider invents answers ({answer}) for names that do not exist. Block lists cannot be asked through it.", "プロバイダーのDNSが、存在しない名前に偽の応答 ({answer}) を返しています。ブロックリストを正しく確認できません。"},
-		Text{"Use a resolver of your own, or another DNS server.", "専用のリゾルバーか、別のDNSサーバーを使ってください。"}},
-	"dnssec.validates": {Good,
-		Text{"Forged answers to questions for names are noticed.", "DNSの応答が偽造されていれば検出できます。"},
-		nothing},
-	"dnssec.plain": {Bad,
-		Text{"Forged answers of the DNS are not noticed, so mail to servers that ask for it (DANE) is not protected by it.", "DNSの応答の偽造を検出できないため、DANEによる保護は使われません。"},
-		Text{"Set a resolver that validates, best on this box.", "DNSSECを検証するリゾルバーを、できればこの機器の上で使ってください。"}},
+func do(finding string, values map[string]string) Text {
+	if !words.House().Has("check." + finding + ".do") {
+		return Text{} // there is nothing to do
+	}
+	return say("check."+finding+".do", values)
+}
 
-	"router.answers": {Good,
-		Text{"The router answers and can open ports for you. {model}", "ルーターが応答し、ポート開放を任せられます。{model}"},
-		nothing},
-	"router.silent": {CouldNotTest,
-		Text{"The router does not speak a language for opening ports (PCP, NAT-PMP, UPnP).", "ルーターが自動のポート開放 (PCP、NAT-PMP、UPnP) に応答しません。"},
-		Text{"Turn on UPnP in the router, or open the ports by hand.", "ルーターのUPnPを有効にするか、手動でポート開放を設定してください。"}},
-	"router.unset": {CouldNotTest,
-		Text{"No router is asked to open ports now.", "ルーターへの自動のポート開放は、現在行っていません。"},
-		nothing},
-
-	"probe.answers": {Good,
-		Text{"A helper outside looked at this house.", "外の協力サーバーから、この家を確認できました。"},
-		nothing},
-	"probe.silent": {CouldNotTest,
-		Text{"The helper outside did not answer, so nobody can say whether mail reaches you.", "外の協力サーバーが応答しないため、メールが届くかどうかを確認できません。"},
-		Text{"Nothing now: it is asked again in an hour.", "1時間後に自動で再確認しますので、そのままお待ちください。"}},
-	"probe.unset": {CouldNotTest,
-		Text{"No helper outside is set up, so nobody can say whether mail reaches you.", "外の協力サーバーが設定されていないため、メールが届くかどうかを確認できません。"},
-		Text{"Ask a friend who has a homemail to set probe.offer, or to run “homemail probe”, and enter its address as probe.urls.", "homemailを使っている知人にprobe.offerを有効にするか「homemail probe」を動かしてもらい、そのアドレスをprobe.urlsに設定してください。"}},
-
-	"address4.public": {Good,
-		Text{"The world sees this house as {address}.", "外からは {address} として見えています。"},
-		nothing},
-	"address4.none": {Bad,
-		Text{"This house has no IPv4. Most mail servers cannot reach it directly.", "IPv4アドレスがありません。ほとんどのメールサーバーから直接は届きません。"},
-		Text{"Use your existing mailbox as a bridge, or ask your provider for IPv4.", "今お使いの受信箱を経由するか、プロバイダーにIPv4についてお問い合わせください。"}},
-	"address4.unknown": {CouldNotTest,
-		Text{"The public address of this house is not known: neither the router nor a helper outside tells it.", "ルーターからも外の協力サーバーからも情報が得られず、グローバルIPv4アドレスが分かりません。"},
-		Text{"Set up a helper outside, or turn on UPnP in the router.", "外の協力サーバーを設定するか、ルーターのUPnPを有効にしてください。"}},
-	"address6.public": {Good,
-		Text{"This house has the IPv6 address {address}.", "IPv6アドレスは {address} です。"},
-		nothing},
-	"address6.none": {Bad,
-		Text{"This house has no IPv6. Mail works without it.", "IPv6アドレスがありません。メールはIPv6がなくても使えます。"},
-		nothing},
-
-	"nat.none": {Good,
-		Text{"The public address is this box's own.", "グローバルアドレスがこの機器に直接割り当てられています。"},
-		nothing},
-	"nat.router": {Good,
-		Text{"The public address is your router's own: it can pass mail on to this box.", "グローバルアドレスはお宅のルーター専用です。ルーターからこの機器へメールを転送できます。"},
-		nothing},
-	"nat.reached": {Good,
-		Text{"This box is reached from outside.", "外からこの機器に接続できます。"},
-		nothing},
-	"nat.cgnat": {Bad,
-		Text{"Your line shares its address with others (CGNAT): nobody can connect to this house over IPv4.", "ほかの契約者とアドレスを共有する回線です (CGNAT)。IPv4では外から接続できません。"},
-		Text{"Use a mailbox bridge, or ask your provider for an address of your own.", "受信箱のブリッジを使うか、プロバイダーの固定IPオプションをご検討ください。"}},
-	"nat.ds-lite": {Bad,
-		Text{"Your line shares its IPv4 address with others (DS-Lite): nobody can connect to this house over IPv4.", "IPv4アドレスを共有する回線です (DS-Lite)。IPv4では外から接続できず、ポート開放もできません。"},
-		Text{"Use a mailbox bridge, or ask your provider for a fixed IPv4 address.", "受信箱のブリッジを使うか、プロバイダーの固定IPv4オプションをご検討ください。"}},
-	"nat.map-e": {Bad,
-		Text{"It seems that your line shares its IPv4 address and has only some port numbers of it (MAP-E), and none that mail needs.", "IPv4アドレスを共有し、一部のポートだけを使える回線 (MAP-E) のようです。メールに必要なポートは開放できません。"},
-		Text{"Use a mailbox bridge, or ask your provider for a fixed IPv4 address.", "受信箱のブリッジを使うか、プロバイダーの固定IPv4オプションをご検討ください。"}},
-	"nat.double": {Bad,
-		Text{"Your router is behind another one (its own address is {external}): ports that it opens do not reach the Internet.", "ルーターが二重になっています (外側のアドレスは {external})。ポートを開放しても外からは届きません。"},
-		Text{"Set the router of your provider to bridge mode, or open the ports on both. If there is no other one, your provider shares the address.", "プロバイダーのルーターをブリッジモードにするか、両方でポートを開放してください。ほかにルーターがなければ、アドレスは共有されています。"}},
-	"nat.shared": {Bad,
-		Text{"Your router has {external}, but the world sees {address}: it seems that your provider shares the address.", "ルーターのアドレスは {external} ですが、外からは {address} に見えます。アドレスが共有されているようです。"},
-		Text{"Use a mailbox bridge, or ask your provider for an address of your own.", "受信箱のブリッジを使うか、プロバイダーの固定IPオプションをご検討ください。"}},
-	"nat.unknown": {CouldNotTest,
-		Text{"Whether the address is yours alone is not known: the router does not tell.", "ルーターから情報が得られないため、専用のアドレスかどうか分かりません。"},
-		Text{"Turn on UPnP in the router, or open port 25 there and test from outside.", "ルーターのUPnPを有効にするか、25番ポートを開放して外から確認してください。"}},
-
-	"out.open": {Good,
-		Text{"Other servers are reached on port {port}.", "{port}番ポートでほかのサーバーに接続できます。"},
-		nothing},
-	"out.open6": {Good,
-		Text{"Other servers are reached on port {port}, but over IPv6 only.", "{port}番ポートでほかのサーバーに接続できますが、IPv6でだけ使えます。"},
-		Text{"Choose a provider whose mail server has IPv6.", "メールサーバーがIPv6に対応した事業者を選んでください。"}},
-	"out25.open6": {Bad,
-		Text{"Mail servers are reached over IPv6 only. Many have no IPv6, and get no mail from you.", "直接送信はIPv6でだけできます。IPv6のない多くのサーバーには送れません。"},
-		Text{"Send through the mail server of your provider or another one (smarthost).", "プロバイダーなどの送信サーバーを中継に設定してください。"}},
-	"out.blocked": {Bad,
-		Text{"Port {port} to other servers is blocked.", "外への{port}番ポートが遮断されています。"},
-		Text{"Check the firewall of the router.", "ルーターのファイアウォールをご確認ください。"}},
-	"out25.blocked": {Bad,
-		Text{"Your provider blocks sending directly (OP25B). That is normal for home lines.", "プロバイダーが直接送信を遮断しています (OP25B)。家庭の回線では一般的です。"},
-		Text{"Send through the mail server of your provider or another one (smarthost).", "プロバイダーなどの送信サーバーを中継に設定してください。"}},
-	"out.other": {Bad,
-		Text{"On port {port} somebody else answers than the server that was called, or it turns you away.", "{port}番ポートで、接続先とは別のサーバーが応答したか、接続を断られました。"},
-		Text{"Send through the mail server of your provider or another one (smarthost).", "プロバイダーなどの送信サーバーを中継に設定してください。"}},
-	"out.unknown": {CouldNotTest,
-		Text{"The servers that show this could not be found.", "確認に使うサーバーが見つかりませんでした。"},
-		Text{"Nothing now: this is tried again by itself.", "自動で再確認しますので、そのままお待ちください。"}},
-
-	"in.open": {Good,
-		Text{"The world reaches this box on port {port}.", "外から{port}番ポートでこの機器に接続できます。"},
-		nothing},
-	"in.open4": {Good,
-		Text{"The world reaches this box on port {port}, but not over IPv6.", "外から{port}番ポートでこの機器に接続できます。IPv6では接続できません。"},
-		Text{"Leave out the IPv6 address (AAAA) of the mail server, or open port {port} for IPv6 in the router.", "メールサーバーのAAAAレコードを外すか、ルーターでIPv6の{port}番ポートを許可してください。"}},
-	"in.open6": {Bad,
-		Text{"Port {port} is reached over IPv6 only. Senders without IPv6, and there are many, cannot reach you.", "{port}番ポートはIPv6でだけ届きます。IPv6のない送信元が多く、それらからは届きません。"},
-		Text{"Open port {port} for IPv4 in the router, or use a mailbox bridge.", "ルーターでIPv4の{port}番ポートを開放するか、受信箱のブリッジを使ってください。"}},
-	"in.closed": {Bad,
-		Text{"Port {port} does not reach this box from outside.", "外から{port}番ポートでこの機器に接続できません。"},
-		Text{"Open port {port} in the router, to this box.", "ルーターで{port}番ポートをこの機器に向けて開放してください。"}},
-	"in25.closed": {Bad,
-		Text{"Others cannot send you mail yet: port 25 does not reach this box.", "まだメールを受け取れません。25番ポートがこの機器に届いていません。"},
-		Text{"Open port 25 in the router, to this box. If your line cannot do that, use a mailbox bridge.", "ルーターで25番ポートをこの機器に向けて開放してください。できない回線では、受信箱のブリッジを使ってください。"}},
-	"in.other": {Bad,
-		Text{"Something else answers on port {port} of your address.", "{port}番ポートで別の機器が応答しています。"},
-		Text{"Check in the router where port {port} is forwarded to.", "ルーターで{port}番ポートの転送先をご確認ください。"}},
-	"in.mute": {CouldNotTest,
-		Text{"Port {port} is open, but nobody spoke in time.", "{port}番ポートは開いていますが、時間内に応答がありませんでした。"},
-		Text{"Nothing now: this is tried again by itself.", "自動で再確認しますので、そのままお待ちください。"}},
-
-	"ptr.confirmed": {Good,
-		Text{"The reverse name of {address} is {name}, and leads back.", "{address} の逆引きは {name} で、正引きと一致しています。"},
-		nothing},
-	"ptr.confirmed4": {Good,
-		Text{"The reverse name of {address} is {name}; {address6} has none, so mail had better leave over IPv4.", "{address} の逆引きは {name} です。{address6} には逆引きがないため、IPv4での送信をおすすめします。"},
-		nothing},
-	"ptr.missing": {Bad,
-		Text{"{address} has no reverse name. Many servers take no mail from such an address.", "{address} に逆引きがありません。多くのサーバーが受信を拒否します。"},
-		Text{"Ask your provider: “Please set the reverse name (PTR) of {address} to {host}.” Until then, send through a smarthost.", "プロバイダーに「{address} の逆引きを {host} に設定してください」と依頼してください。それまでは中継サーバーで送信してください。"}},
-	"ptr.unconfirmed": {Bad,
-		Text{"The reverse name {name} of {address} does not lead back to it.", "{address} の逆引き {name} が、正引きと一致しません。"},
-		Text{"Set the address of {name} to {address}, or ask your provider to set the reverse name to {host}.", "{name} のAレコードを {address} にするか、逆引きを {host} にするようプロバイダーに依頼してください。"}},
-	"ptr.generic": {Bad,
-		Text{"The reverse name {name} looks like that of any home line. Many servers take no mail from such names.", "逆引き {name} は一般家庭の回線の名前です。多くのサーバーが受信を拒否します。"},
-		Text{"Ask your provider to set the reverse name of {address} to {host}. Until then, send through a smarthost.", "{address} の逆引きを {host} にするようプロバイダーに依頼してください。それまでは中継サーバーで送信してください。"}},
-	"helo.same": {Good,
-		Text{"The server calls itself {host}, as its reverse name says.", "サーバー名 {host} は逆引きと一致しています。"},
-		nothing},
-	"helo.differs": {Bad,
-		Text{"The server calls itself {host}, but the reverse name is {name}.", "サーバー名は {host} ですが、逆引きは {name} です。"},
-		Text{"Ask your provider to set the reverse name to {host}, or name the server {name}.", "逆引きを {host} にするようプロバイダーに依頼するか、サーバー名を {name} にしてください。"}},
-	"helo.elsewhere": {Bad,
-		Text{"The server calls itself {host}, but that name does not lead to {address}.", "サーバー名は {host} ですが、この名前は {address} を指していません。"},
-		Text{"Set the address of {host} to {address}.", "{host} のAレコードを {address} にしてください。"}},
-
-	"blocklist.clean": {Good,
-		Text{"{address} is on no block list that was asked.", "{address} は、確認したブロックリストに載っていません。"},
-		nothing},
-	"blocklist.policy": {Bad,
-		Text{"{address} is on a list of home lines ({lists}). That is normal, and no alarm: home lines are not expected to send directly.", "{address} は家庭用回線の一覧 ({lists}) に載っています。家庭の回線では普通のことで、問題ではありません。"},
-		Text{"Send through a smarthost.", "中継サーバーで送信してください。"}},
-	"blocklist.listed": {Bad,
-		Text{"{address} is on a block list ({lists}): something in the house, or whoever had the address before, sent spam.", "{address} がブロックリスト ({lists}) に載っています。家の中の機器か、以前の利用者が迷惑メールを送った可能性があります。"},
-		Text{"Look for infected devices, then ask to be taken off: {leave}", "感染した機器がないか確認してから、解除を申請してください: {leave}"}},
-	"blocklist.refused": {CouldNotTest,
-		Text{"The block lists did not want to answer ({refused}). That says nothing about your address.", "ブロックリスト ({refused}) が応答を拒否しました。アドレスの良し悪しとは関係ありません。"},
-		Text{"Ask the lists through a resolver of your own instead of a public one.", "公開DNSではなく、専用のリゾルバーを使ってください。"}},
-
-	"domain.good": {Good,
-		Text{"{domain} is yours until {until}.", "{domain} の有効期限は {until} です。"},
-		nothing},
-	"domain.young": {Good,
-		Text{"{domain} is {age} days old. Large providers trust a new domain slowly.", "{domain} は登録から{age}日です。新しいドメインは、大手の信用を得るのに時間がかかります。"},
-		Text{"Send little in the first weeks.", "最初の数週間は、送信を少なめにしてください。"}},
-	"domain.soon": {Bad,
-		Text{"{domain} ends in {days} days, on {until}. After that no mail comes.", "{domain} の有効期限はあと{days}日 ({until}) です。切れるとメールが届かなくなります。"},
-		Text{"Renew it at your registrar.", "ドメインの登録業者で更新してください。"}},
-	"domain.expired": {Bad,
-		Text{"{domain} ended on {until}.", "{domain} の有効期限が {until} に切れました。"},
-		Text{"Renew it at your registrar now: after some weeks anybody can take it.", "すぐに登録業者で更新してください。数週間たつと、ほかの人が取得できるようになります。"}},
-	"domain.held": {Bad,
-		Text{"The registry has put {domain} on hold: it does not work.", "{domain} はレジストリにより停止されています。"},
-		Text{"Ask your registrar; often an e-mail address was not confirmed.", "登録業者にお問い合わせください。メールアドレスの確認が済んでいないことがよくあります。"}},
-	"domain.unknown": {CouldNotTest,
-		Text{"The registry does not say when {domain} ends.", "{domain} の有効期限をレジストリから確認できません。"},
-		Text{"Look it up at your registrar.", "登録業者の管理画面でご確認ください。"}},
-
-	"clock.right": {Good,
-		Text{"The clock is right.", "時計は合っています。"},
-		nothing},
-	"clock.off": {Bad,
-		Text{"The clock is off by {off}.", "時計が {off} ずれています。"},
-		Text{"Check that a time server is reached (NTP, port 123).", "時刻サーバー (NTP、123番ポート) に接続できるかご確認ください。"}},
-	"clock.wrong": {Bad,
-		Text{"The clock says {now}, and that cannot be trusted. Nothing is given up until it is.", "時計は {now} ですが、信用できません。時刻が合うまで、メールの送信を打ち切ることはありません。"},
-		Text{"Check that a time server is reached (NTP, port 123).", "時刻サーバー (NTP、123番ポート) に接続できるかご確認ください。"}},
-	"disk.room": {Good,
-		Text{"{free} are free.", "空き容量は {free} です。"},
-		nothing},
-	"disk.low": {Bad,
-		Text{"Only {free} are free. At {reserve} no more mail is taken.", "空き容量は残り {free} です。{reserve} を切るとメールを受け取れなくなります。"},
-		Text{"Delete what is not needed, or add storage.", "不要なメールを削除するか、ストレージを追加してください。"}},
-	"disk.full": {Bad,
-		Text{"Storage is full ({free} are free): senders are asked to come again later.", "容量がいっぱいです (空き {free})。送信元には後で送り直すよう伝えています。"},
-		Text{"Delete what is not needed, or add storage.", "不要なメールを削除するか、ストレージを追加してください。"}},
-	"certificate.valid": {Good,
-		Text{"The certificate is valid until {until} and renewed by itself.", "証明書は {until} まで有効で、自動で更新されます。"},
-		nothing},
-	"certificate.waiting": {Waiting,
-		Text{"The certificate is being had. That usually takes a minute.", "証明書を取得しています。通常は1分ほどです。"},
-		nothing},
-	"certificate.none": {Bad,
-		Text{"There is no certificate. {trouble_en}", "証明書がありません。{trouble_ja}"},
-		Text{"Most often port 80 or 443 is closed in the router, or the name does not point here.", "80番か443番ポートがルーターで閉じているか、名前がこの機器を指していないことがほとんどです。"}},
-	"certificate.self": {Bad,
-		Text{"The certificate is one that this box made itself: programs warn about it. {trouble_en}", "この機器が自分で作った証明書のため、メールソフトで警告が出ます。{trouble_ja}"},
-		Text{"Most often port 80 or 443 is closed in the router, or the name does not point here.", "80番か443番ポートがルーターで閉じているか、名前がこの機器を指していないことがほとんどです。"}},
-	"certificate.soon": {Bad,
-		Text{"The certificate ends in {days} days and was not renewed. {trouble_en}", "証明書の有効期限はあと{days}日ですが、更新されていません。{trouble_ja}"},
-		Text{"Most often port 80 or 443 is closed in the router, or the name does not point here.", "80番か443番ポートがルーターで閉じているか、名前がこの機器を指していないことがほとんどです。"}},
-	"certificate.expired": {Bad,
-		Text{"The certificate ended on {until}. {trouble_en}", "証明書の有効期限が {until} に切れました。{trouble_ja}"},
-		Text{"Most often port 80 or 443 is closed in the router, or the name does not point here.", "80番か443番ポートがルーターで閉じているか、名前がこの機器を指していないことがほとんどです。"}},
-	"certificate.name": {Bad,
-		Text{"The certificate is not for {host}.", "証明書が {host} のものではありません。"},
-		Text{"Nothing if you just changed the name: a new one is had by itself.", "名前を変えた直後であれば、自動で取得し直しますのでお待ちください。"}},
-	"queue.flows": {Good,
-		Text{"{count} mails wait to leave; none for long.", "送信待ちは{count}通です。長く待っているものはありません。"},
-		nothing},
-	"queue.stuck": {Bad,
-		Text{"{count} mails wait to leave, one for {oldest}.", "送信待ちは{count}通で、最も古いものは {oldest} 待っています。"},
-		Text{"Look at the queue: it says why each waits.", "送信待ちの一覧で、それぞれの理由をご確認ください。"}},
-	"hairpin.works": {Good,
-		Text{"Inside the house the public name works too.", "家の中でも、公開されている名前で接続できます。"},
-		nothing},
-	"hairpin.missing": {Bad,
-		Text{"Inside the house the public address is not reached: your router does not turn such connections around.", "家の中から公開アドレスに接続できません。ルーターがヘアピンNATに対応していません。"},
-		Text{"Inside your home use homemail.local, or let your router answer the name with the inner address.", "家の中ではhomemail.localを使うか、ルーターのDNSで名前を内側のアドレスに向けてください。"}},
-	"hairpin.other": {Bad,
-		Text{"Inside the house something else answers on the public address, most often the router.", "家の中から公開アドレスに接続すると、別の機器 (多くはルーター) が応答します。"},
-		Text{"Inside your home use homemail.local, or let your router answer the name with the inner address.", "家の中ではhomemail.localを使うか、ルーターのDNSで名前を内側のアドレスに向けてください。"}},
+// say puts values into words. One that is itself in two languages is there as
+// NAME_en and NAME_ja, beside what NAME is for programs.
+func say(key string, values map[string]string) Text {
+	var args []any
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if name, ok := strings.CutSuffix(k, "_en"); ok {
+			args = append([]any{name, Text{EN: values[k], JA: values[name+"_ja"]}}, args...)
+			continue
+		}
+		args = append(args, k, values[k])
+	}
+	t := words.Say(key, args...).Text()
+	return Text{EN: strings.TrimSpace(t.EN), JA: strings.TrimSpace(t.JA)} // a value may be empty
 }

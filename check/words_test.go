@@ -6,51 +6,54 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
+
+	"homemail/words"
 )
 
 var place = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
-// TestLanguages: whatever is said in English is said in Japanese, with the same
-// values in it.
-func TestLanguages(t *testing.T) {
-	check := func(key string, x Text) {
-		t.Helper()
-		if (x.EN == "") != (x.JA == "") {
-			t.Errorf("%s is in one language only", key)
-		}
-		if x.EN != "" && !strings.ContainsFunc(x.JA, func(r rune) bool { return unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han) }) {
-			t.Errorf("%s: %q is not Japanese", key, x.JA)
-		}
-		places := func(s string) []string {
-			list := place.FindAllString(strings.NewReplacer("_en}", "}", "_ja}", "}").Replace(s), -1)
-			slices.Sort(list)
-			return slices.Compact(list)
-		}
-		if en, ja := places(x.EN), places(x.JA); !slices.Equal(en, ja) {
-			t.Errorf("%s: values %v and %v", key, en, ja)
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(words)) {
-		w := words[key]
-		check(key, w.means)
-		check(key+", what to do", w.do)
-		if w.means.EN == "" {
+// TestFindings: each finding says what it means, and what is bad what to do; and
+// nothing is said of what no check can find. That it is said in each language
+// with the same values is tested where the catalogues are.
+func TestFindings(t *testing.T) {
+	for _, key := range slices.Sorted(maps.Keys(states)) {
+		if !words.House().Has("check." + key) {
 			t.Errorf("%s says nothing", key)
 		}
-		if w.state == Bad && w.do.EN == "" && key != "address6.none" {
+		if states[key] == Bad && do(key, nil).Empty() && key != "address6.none" {
 			t.Errorf("%s is bad and there is nothing to do", key)
 		}
 		kind, _, _ := strings.Cut(key, ".")
-		if kind != "*" && !slices.ContainsFunc(steps, func(s step) bool { return s.name == kind || strings.TrimRight(s.name, "0123456789") == kind }) {
+		if kind != "any" && !slices.ContainsFunc(steps, func(s step) bool { return s.name == kind || strings.TrimRight(s.name, "0123456789") == kind }) {
 			t.Errorf("%s is of no check", key)
 		}
 	}
+	for _, key := range words.House().Keys(words.English) {
+		rest, ours := strings.CutPrefix(key, "check.")
+		group, name, _ := strings.Cut(rest, ".")
+		known := true
+		switch {
+		case !ours:
+		case group == "title":
+			known = slices.ContainsFunc(steps, func(s step) bool { return s.name == name })
+		case group == "mode":
+			known = slices.ContainsFunc(table, func(r row) bool { return r.code == name })
+		default:
+			_, known = states[strings.TrimSuffix(rest, ".do")]
+		}
+		if !known {
+			t.Errorf("nothing finds %s", key)
+		}
+	}
 	for _, s := range steps {
-		check(s.name, s.title)
+		if !words.House().Has("check.title." + s.name) {
+			t.Errorf("%s asks nothing", s.name)
+		}
 	}
 	for _, r := range table {
-		check("mode "+r.code, r.reason)
+		if !words.House().Has("check.mode." + r.code) {
+			t.Errorf("the row %s gives no reason", r.code)
+		}
 	}
 }
 
@@ -59,10 +62,10 @@ func TestLanguages(t *testing.T) {
 func TestEveryState(t *testing.T) {
 	for _, s := range steps {
 		var has []State
-		for key, w := range words {
+		for key, state := range states {
 			kind, _, _ := strings.Cut(key, ".")
 			if kind == s.name || kind == strings.TrimRight(s.name, "0123456789") {
-				has = append(has, w.state)
+				has = append(has, state)
 			}
 		}
 		helper := s.name == router || s.name == prober
@@ -76,10 +79,10 @@ func TestEveryState(t *testing.T) {
 // the words around it.
 func TestTroubleInBothLanguages(t *testing.T) {
 	c := New(Options{Cert: func() (Certificate, error) {
-		return Certificate{Leaf: leaf(500), Trouble: Text{"The port is shut.", "ポートが閉じています。"}}, nil
+		return Certificate{Leaf: leaf(500), Trouble: Text{EN: "The port is shut.", JA: "ポートが閉じています。"}}, nil
 	}})
 	f := c.certificate(t.Context(), results{})
-	said := words["certificate.self"].means.fill(f.data)
+	said := means("certificate.self", f.data)
 	if !strings.HasSuffix(said.EN, " The port is shut.") || !strings.HasSuffix(said.JA, "ポートが閉じています。") || strings.Contains(said.JA, "The port") {
 		t.Errorf("%+v", said)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"homemail/resolver"
+	"homemail/words"
 )
 
 const (
@@ -133,10 +133,7 @@ type asker func(name, rtype string) (resolver.Answer[string], error)
 func (r *run) one(ctx context.Context, rec Record, plan []Record) Result {
 	z := r.zone(ctx, rec.Name)
 	if errors.Is(z.err, ErrNoZone) {
-		return Result{Record: rec, State: NotSeen, Should: rec.Values, Why: Text{
-			"The domain is not in the DNS yet: it is not registered, or has no name servers.",
-			"このドメインはまだ DNS にありません。登録が済んでいないか、ネームサーバーが設定されていません。",
-		}}
+		return Result{Record: rec, State: NotSeen, Should: rec.Values, Why: words.Say("dnsplan.why.no-domain").Text()}
 	}
 	res := Result{Record: rec, Zone: z.name, Should: rec.Values}
 	verdicts := make([]verdict, len(z.servers))
@@ -201,10 +198,7 @@ func (res *Result) spread() {
 	}
 	if res.Spreading = have && len(late) > 0; res.Spreading {
 		list := strings.Join(late, ", ")
-		res.Why = Text{
-			"It is on its way: " + list + " does not have it yet. This takes some minutes, at most an hour.",
-			"反映の途中です。" + list + " にはまだ届いていません。数分から一時間ほどかかります。",
-		}
+		res.Why = words.Say("dnsplan.why.spreading", "list", list).Text()
 	}
 }
 
@@ -263,7 +257,7 @@ func (r *run) onlyPublic(ctx context.Context, res *Result, plan []Record, cause 
 		why = cmp.Or(why, v.Err)
 	}
 	res.State = CouldNotAsk
-	res.Why = Text{"The DNS could not be asked: " + why + ".", "DNS に問い合わせできませんでした (" + why + ")。"}
+	res.Why = words.Say("dnsplan.why.not-asked", "why", why).Text()
 }
 
 // look finds what a server has of a record's name and type. Where an alias
@@ -349,16 +343,10 @@ func (r *run) count(ctx context.Context, res *Result) {
 	switch {
 	case res.SPF.TooMany():
 		res.State, res.ByHand = Differs, true
-		res.Why = Text{
-			fmt.Sprintf("It makes others ask the DNS %d times, and after %d they give up. Remove an include that you do not need any more.", res.SPF.Lookups, maxSPFLookups),
-			fmt.Sprintf("確認に必要な DNS の問い合わせが %d 回になり、上限の %d 回を超えて無効になっています。不要な include を削除してください。", res.SPF.Lookups, maxSPFLookups),
-		}
+		res.Why = words.Say("dnsplan.why.spf-lookups", "count", res.SPF.Lookups, "most", maxSPFLookups).Text()
 	case len(res.SPF.Broken) > 0:
 		list := strings.Join(res.SPF.Broken, ", ")
 		res.State, res.ByHand = Differs, true
-		res.Why = Text{
-			"It includes " + list + ", where there is no SPF record, and so the whole does not count.",
-			"include されている " + list + " に SPF レコードがないため、全体が無効になっています。",
-		}
+		res.Why = words.Say("dnsplan.why.spf-broken", "list", list).Text()
 	}
 }

@@ -1,10 +1,11 @@
 package dnsplan
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"homemail/words"
 )
 
 // A State is how what is there stands to what should be.
@@ -41,10 +42,7 @@ type verdict struct {
 // records and blanks in them do not count.
 func judge(r Record, s seen) verdict {
 	if s.alias != "" && r.Type != "CNAME" {
-		return verdict{state: Conflict, now: []string{"CNAME " + s.alias}, should: r.Values, byHand: true, why: Text{
-			fmt.Sprintf("%s is an alias of %s. Remove the alias (CNAME) first: beside it nothing else can stand.", Display(r.Name), Display(s.alias)),
-			fmt.Sprintf("%s は %s の別名 (CNAME) になっています。ほかのレコードと両立しないので、先に別名を削除してください。", Display(r.Name), Display(s.alias)),
-		}}
+		return verdict{state: Conflict, now: []string{"CNAME " + s.alias}, should: r.Values, byHand: true, why: words.Say("dnsplan.why.alias", "name", Display(r.Name), "alias", Display(s.alias)).Text()}
 	}
 	switch {
 	case len(r.Values) == 0:
@@ -111,19 +109,13 @@ func whySet(r Record, wrong []string, missing bool) Text {
 	list := strings.Join(others, ", ")
 	switch {
 	case r.Type == "MX" && missing:
-		return Text{
-			"Mail for your domain now goes to " + list + ".",
-			"ドメイン宛てのメールは、今は " + list + " に届いています。",
-		}
+		return words.Say("dnsplan.why.mx-elsewhere", "list", list).Text()
 	case r.Type == "MX":
-		return Text{
-			"Some mail for your domain goes to " + list + " instead of your box.",
-			"ドメイン宛てのメールの一部が、あなたの箱ではなく " + list + " に届きます。",
-		}
+		return words.Say("dnsplan.why.mx-partly", "list", list).Text()
 	case len(wrong) > 0:
-		return Text{"There is " + list + ", which is not yours or not right any more.", list + " が登録されていますが、あなたのものではないか、もう正しくありません。"}
+		return words.Say("dnsplan.why.stranger", "list", list).Text()
 	}
-	return Text{"A part of it is missing.", "一部が足りません。"}
+	return words.Say("dnsplan.why.missing").Text()
 }
 
 // sameHosts reports whether two MX lists name one and the same host: then it
@@ -171,16 +163,13 @@ func judgeAlias(r Record, s seen) verdict {
 		v.now = []string{s.alias}
 	case s.alias != "":
 		v.state, v.now, v.wrong = Differs, []string{s.alias}, []string{s.alias}
-		v.why = Text{Display(r.Name) + " is the name of another server: " + Display(s.alias) + ".", Display(r.Name) + " は別のサーバー " + Display(s.alias) + " を指しています。"}
+		v.why = words.Say("dnsplan.why.other-alias", "name", Display(r.Name), "alias", Display(s.alias)).Text()
 	case len(s.addrs) == 0:
 		v.state = NotSeen
 	default:
 		v.now = s.addrs
 		v.state, v.byHand = Conflict, true
-		v.why = Text{
-			Display(r.Name) + " has addresses of its own, " + strings.Join(s.addrs, ", ") + ". Remove them first: beside an alias nothing else can stand.",
-			Display(r.Name) + " に " + strings.Join(s.addrs, ", ") + " が登録されています。別名 (CNAME) と両立しないので、先に削除してください。",
-		}
+		v.why = words.Say("dnsplan.why.addresses", "name", Display(r.Name), "list", strings.Join(s.addrs, ", ")).Text()
 	}
 	return v
 }
@@ -213,19 +202,16 @@ func judgeSPF(r Record, s seen) verdict {
 	switch {
 	case slices.ContainsFunc(v.now, func(t string) bool { return len(t) > maxSPF }):
 		v.state, v.byHand = Conflict, true // what others need cannot be told, and must not be lost
-		v.why = Text{"The SPF record is far too long to count.", "SPF レコードが長すぎるため、無効になっています。"}
+		v.why = words.Say("dnsplan.why.spf-long").Text()
 	case len(v.now) > 1:
 		v.state = Conflict
-		v.why = Text{"There are two SPF records, and so none counts. Replace them by this one.", "SPF レコードが複数あるため、どれも無効です。この一つにまとめてください。"}
+		v.why = words.Say("dnsplan.why.spf-two").Text()
 	case len(have.bad) > 0:
-		v.why = Text{
-			"No server understands this part of it, and so the whole does not count: " + strings.Join(have.bad, " "),
-			"次の部分が誤っているため、全体が無効になっています: " + strings.Join(have.bad, " "),
-		}
+		v.why = words.Say("dnsplan.why.spf-bad", "terms", strings.Join(have.bad, " ")).Text()
 	case stale:
-		v.why = Text{"It still allows servers that do not send for you any more.", "もう使っていない送信サーバーが残っています。"}
+		v.why = words.Say("dnsplan.why.spf-stale").Text()
 	default:
-		v.why = Text{"It does not yet allow all of your servers to send, or its end is less strict.", "あなたの送信サーバーがまだ含まれていないか、末尾の指定が弱くなっています。"}
+		v.why = words.Say("dnsplan.why.spf-less").Text()
 	}
 	return v
 }
@@ -259,12 +245,12 @@ func judgeTXT(r Record, s seen) verdict {
 		v.state = NotSeen
 	case len(v.now) > 1:
 		v.state, v.wrong = Conflict, v.now
-		v.why = Text{"There is more than one of these records, and so none counts. Replace them by this one.", "同じ種類のレコードが複数あるため、どれも無効です。この一つにまとめてください。"}
+		v.why = words.Say("dnsplan.why.twice").Text()
 	case same(v.now[0]):
 		v.state = Correct
 	default:
 		v.state, v.wrong = Differs, v.now
-		v.why = Text{"The text is another one.", "登録されている内容が違います。"}
+		v.why = words.Say("dnsplan.why.other-text").Text()
 	}
 	if r.Kind == KindDMARC && (v.state == Differs || v.state == Conflict) {
 		if want, ok := parseTags(r.Values[0]); ok { // nobody who gets reports now loses them
@@ -320,7 +306,7 @@ func judgeCAA(r Record, s seen) verdict {
 	}
 	if len(v.wrong) > 0 {
 		v.state, v.now = Differs, append(v.now, v.wrong...)
-		v.why = Text{"It lets other accounts at the same authority get certificates for your box, or not yours.", "同じ認証局のほかのアカウントでも証明書が取れる状態か、あなたのアカウントが含まれていません。"}
+		v.why = words.Say("dnsplan.why.caa").Text()
 	}
 	return v
 }

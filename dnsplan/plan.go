@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"homemail/mail"
+	"homemail/words"
 )
 
 const (
@@ -54,7 +55,7 @@ type plan struct {
 
 func (p *plan) add(r Record) {
 	r.TTL = cmp.Or(r.TTL, ttlStays)
-	r.Purpose = cmp.Or(r.Purpose, purposes[r.Kind])
+	r.Purpose = cmp.Or(r.Purpose, purpose(r.Kind))
 	p.records = append(p.records, r)
 }
 
@@ -83,7 +84,7 @@ func (p *plan) host() {
 		p.add(r)
 	} else if p.in.NoIPv6 {
 		r.Type, r.Values, r.Kind = "AAAA", nil, KindUnwanted
-		r.Purpose = Text{"Mail does not reach your box over IPv6, so its name must not promise that.", "IPv6 ではメールが届かないため、この名前に IPv6 アドレスを登録してはいけません。"}
+		r.Purpose = words.Say("dnsplan.purpose.no-ipv6").Text()
 		p.add(r)
 	}
 }
@@ -196,7 +197,7 @@ func (p *plan) mtasts() {
 	}
 	policy := STSPolicy(p.in.STSMode, p.in.Host)
 	p.add(Record{Name: "_mta-sts." + p.in.Domain, Type: "TXT", Values: []string{"v=STSv1; id=" + STSID(policy) + ";"}, Kind: KindSTS, Rank: Recommended, Ours: true})
-	p.alias("mta-sts", Text{"Other servers fetch from here the rule that mail to you must be encrypted.", "「このドメイン宛ては必ず暗号化する」という決まりを、ほかのサーバーがここから受け取ります。"})
+	p.alias("mta-sts", words.Say("dnsplan.purpose.sts-host").Text())
 }
 
 func (p *plan) tlsrpt() {
@@ -231,11 +232,11 @@ func (p *plan) helpers() {
 	if !p.in.Web {
 		return
 	}
-	p.alias("autoconfig", Text{"Thunderbird and other programs find their settings here.", "Thunderbird などのメールソフトが、ここから設定を自動で受け取ります。"})
-	p.alias("autodiscover", Text{"Outlook finds its settings here.", "Outlook が、ここから設定を自動で受け取ります。"})
+	p.alias("autoconfig", words.Say("dnsplan.purpose.autoconfig").Text())
+	p.alias("autodiscover", words.Say("dnsplan.purpose.autodiscover").Text())
 	if port := p.in.Ports.HTTPS; port != 0 {
 		p.add(Record{Name: "_autodiscover._tcp." + p.in.Domain, Type: "SRV", Values: []string{fmt.Sprintf("0 1 %d %s", port, p.in.Host)}, Kind: KindSRV, Rank: Optional, Ours: true,
-			Purpose: Text{"Outlook finds its settings here, too.", "Outlook は、ここからも設定を探します。"}})
+			Purpose: words.Say("dnsplan.purpose.autodiscover-srv").Text()})
 	}
 }
 
@@ -259,7 +260,7 @@ func (p *plan) caa() {
 		return
 	case p.in.CAForbidden:
 		r.Rank = Required
-		r.Purpose = Text{"Your domain lets only others make certificates; this lets your box get its own.", "このドメインでは、ほかの認証局しか証明書を発行できません。これで、あなたの箱も証明書を取れるようになります。"}
+		r.Purpose = words.Say("dnsplan.purpose.caa-own").Text()
 	case p.in.CA.Account == "" || p.in.Host == p.in.Domain:
 		return
 	}

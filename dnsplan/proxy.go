@@ -3,6 +3,8 @@ package dnsplan
 import (
 	"net/netip"
 	"strings"
+
+	"homemail/words"
 )
 
 // cloudflare are the addresses of Cloudflare's proxies for the web, from
@@ -30,10 +32,7 @@ func (res *Result) proxied() {
 			return
 		}
 	}
-	res.Why = Text{
-		Display(res.Record.Name) + " leads to Cloudflare's proxy, which passes no mail on. At Cloudflare, set this record to \"DNS only\" (grey cloud).",
-		Display(res.Record.Name) + " が Cloudflare のプロキシを指しているため、メールが届きません。Cloudflare でこのレコードを「DNS のみ」(灰色の雲) にしてください。",
-	}
+	res.Why = words.Say("dnsplan.why.proxy", "name", Display(res.Record.Name)).Text()
 }
 
 func within(nets []netip.Prefix, a netip.Addr) bool {

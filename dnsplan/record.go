@@ -10,12 +10,6 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// A Text is said in English and in Japanese.
-type Text struct {
-	EN string `json:"en"`
-	JA string `json:"ja"`
-}
-
 // A Rank says how much mail depends on a record.
 type Rank string
 

@@ -168,7 +168,7 @@ func (r *Report) compose() []byte {
 func (r *Report) writeHeader(b *writer, parts []part, boundary string) {
 	b.line("From", "Mail Delivery System <mailer-daemon@"+r.host()+">")
 	b.line("To", "<"+r.To.Wire()+">")
-	b.words("Subject", catalogFor(r.Language).Subject[r.Kind])
+	b.words("Subject", say(r.Language, "subject."+r.Kind.String()))
 	b.line("Date", r.Now.Format(time.RFC1123Z))
 	b.line("Message-ID", "<"+r.name()+"@"+r.host()+">")
 	b.line("Auto-Submitted", "auto-replied") // RFC 3834 §5.1

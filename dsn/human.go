@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"mime/quotedprintable"
-	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"homemail/mail"
@@ -20,37 +20,42 @@ const (
 // human is the part for people, RFC 3464 §1: first what happened, then why, then
 // what to do, and only then the words of servers.
 func (r *Report) human(whole bool) part {
-	c := catalogFor(r.Language)
+	lang, kind := r.Language, r.Kind.String()
 	t := &text{}
 	told := r.Recipients[:min(len(r.Recipients), maxTold)]
 	if len(r.Recipients) > 1 {
-		t.paragraph(count(c.Many[r.Kind], len(r.Recipients)))
+		t.paragraph(say(lang, "many."+kind, "n", len(r.Recipients)))
 	}
 	for _, rc := range told {
-		r.tell(t, c, rc)
+		r.tell(t, rc)
 	}
 	if more := len(r.Recipients) - len(told); more > 0 {
-		t.paragraph(count(c.More, more))
+		t.paragraph(say(lang, "more", "n", more))
 	}
-	about := c.About0
 	subject := clean(r.Subject, maxSubject)
-	if subject != "" {
-		about = c.About
+	about := "about"
+	if subject == "" {
+		about = "about.time"
 	}
 	if !r.Arrived.IsZero() {
-		t.paragraph(strings.NewReplacer("{subject}", subject, "{time}", r.Arrived.In(r.Now.Location()).Format(c.Time)).Replace(about))
+		t.paragraph(say(lang, about, "subject", subject, "time", r.clock(r.Arrived)))
 	}
-	attached := c.Header
+	attached := "header"
 	if whole {
-		attached = c.Whole
+		attached = "whole"
 	}
-	t.paragraph(sentences(strings.ReplaceAll(c.Footer, "{host}", r.Host), attached))
+	t.paragraph(sentences(say(lang, "footer", "host", r.Host), say(lang, attached)))
 	return encodeText(strings.TrimSuffix(t.String(), "\n"), language(r.Language))
 }
 
+// clock is a time in the language of the report, where we are.
+func (r *Report) clock(t time.Time) string {
+	return t.In(r.Now.Location()).Format(say(r.Language, "layout"))
+}
+
 // tell writes the paragraphs about one recipient.
-func (r *Report) tell(t *text, c *catalog, rc Recipient) {
-	o := rc.Outcome
+func (r *Report) tell(t *text, rc Recipient) {
+	o, fill := rc.Outcome, filler(r.Language, rc.Path)
 	switch {
 	case r.Kind == Failure:
 		o.Fate = mail.Permanent // whatever the last try was: there is no other
@@ -60,9 +65,9 @@ func (r *Report) tell(t *text, c *catalog, rc Recipient) {
 	what, why, todo := Words(r.Language, o, rc.Path)
 	if r.Kind == Success {
 		if rc.Expanded {
-			what = filler(rc.Path)(c.Expanded)
+			what = fill("what.expanded")
 		} else if o.Fate != mail.Relayed {
-			what = filler(rc.Path)(c.Delivered)
+			what = fill("what.delivered")
 		}
 		t.paragraph(what)
 		return
@@ -70,10 +75,10 @@ func (r *Report) tell(t *text, c *catalog, rc Recipient) {
 	t.paragraph(sentences(what, why))
 	gaveUp := ""
 	if r.Kind == Failure && (rc.Outcome.Fate == mail.Temporary || o.Cause == mail.CauseExpired) && rc.Tries > 1 && !rc.LastTry.IsZero() {
-		gaveUp = strings.ReplaceAll(count(c.GaveUp, rc.Tries), "{time}", rc.LastTry.In(r.Now.Location()).Format(c.Time))
+		gaveUp = say(r.Language, "gaveup", "n", rc.Tries, "time", r.clock(rc.LastTry))
 	}
 	if r.Kind == Delay && !rc.WillRetryUntil.IsZero() {
-		todo = sentences(todo, strings.ReplaceAll(c.Until, "{time}", rc.WillRetryUntil.In(r.Now.Location()).Format(c.Time)))
+		todo = sentences(todo, say(r.Language, "until", "time", r.clock(rc.WillRetryUntil)))
 	}
 	t.paragraph(sentences(gaveUp, todo))
 	if o.Reply.Code != 0 {
@@ -81,12 +86,10 @@ func (r *Report) tell(t *text, c *catalog, rc Recipient) {
 		if remote == "" {
 			remote = clean(rc.Path.Domain(), 300)
 		}
-		t.paragraph(strings.ReplaceAll(c.Said, "{remote}", remote))
+		t.paragraph(say(r.Language, "said", "remote", remote))
 		t.quote(o.Reply.String())
 	}
 }
-
-func count(s string, n int) string { return strings.ReplaceAll(s, "{n}", strconv.Itoa(n)) }
 
 // sentences puts sentences after each other; Japanese ones need no space.
 func sentences(a, b string) string {

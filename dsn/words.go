@@ -4,86 +4,47 @@ import (
 	"strings"
 
 	"homemail/mail"
+	"homemail/words"
 )
 
-// A phrase is what one reason means and what to do about it, in one language.
-// {domain} and {address} stand for the recipient's.
-type phrase struct {
-	Why   string
-	Todo  string // when it has failed
-	Later string // while we still try; "" if there is nothing to do
-}
+// The words stand in the catalogue of the house, under "dsn.". {domain} and
+// {address} in those of a reason stand for the recipient's.
 
-// A catalog has all words of one language. A {word} is replaced by its value.
-type catalog struct {
-	Subject [3]string // by Kind
+// language is the language of a reader, as RFC 5646 calls it.
+func language(tag string) string { return string(words.For(tag)) }
 
-	Failed, Waiting, Relayed, Delivered, Expanded string // what happened, with {address}
-
-	Many    [3]string // by Kind; in place of "what" when there are several: {n}
-	Wait    string    // there is nothing to do while we try
-	Until   string    // until {time}
-	GaveUp  string    // after {n} tries, the last one at {time}
-	Said    string    // before the words of {remote}
-	More    string    // {n} recipients more are in the status
-	About   string    // {subject} and {time} of the original
-	About0  string    // {time} alone
-	Footer  string    // {host} wrote this
-	Whole   string    // the original is attached
-	Header  string    // only its header is
-	Time    string    // layout of a time
-	Reasons map[Reason]phrase
-}
-
-// catalogs are the languages that we speak. One more is one more entry here.
-var catalogs = map[string]*catalog{"en": &english, "ja": &japanese}
-
-// catalogFor finds the words for a language tag such as ja-JP, RFC 5646.
-func catalogFor(tag string) *catalog {
-	if c, ok := catalogs[language(tag)]; ok {
-		return c
-	}
-	return &english
-}
-
-// language is the primary subtag of a tag if we speak it, else "en".
-func language(tag string) string {
-	primary, _, _ := strings.Cut(strings.ReplaceAll(tag, "_", "-"), "-")
-	if primary = strings.ToLower(primary); catalogs[primary] != nil {
-		return primary
-	}
-	return "en"
-}
+// say is a phrase of ours.
+func say(lang, key string, args ...any) string { return words.Say("dsn."+key, args...).In(lang) }
 
 // Words tells in plain words what happened to a message to rcpt, why, and what
 // to do now. After a success there is nothing to explain and nothing to do.
 func Words(lang string, o mail.Outcome, rcpt mail.Path) (what, why, todo string) {
-	c := catalogFor(lang)
-	fill := filler(rcpt)
+	fill := filler(lang, rcpt)
 	switch o.Fate {
 	case mail.Delivered:
-		return fill(c.Delivered), "", ""
+		return fill("what.delivered"), "", ""
 	case mail.Relayed:
-		return fill(c.Relayed), "", ""
+		return fill("what.relayed"), "", ""
 	}
-	p := c.Reasons[Explain(o, rcpt)]
+	reason := "reason." + string(Explain(o, rcpt))
 	if o.Fate == mail.Permanent {
-		return fill(c.Failed), fill(p.Why), fill(p.Todo)
+		return fill("what.failed"), fill(reason), fill(reason + ".todo")
 	}
-	if p.Later == "" {
-		p.Later = c.Wait
+	later := reason + ".later"
+	if !words.House().Has("dsn." + later) {
+		later = "wait" // there is nothing to do while we try
 	}
-	return fill(c.Waiting), fill(p.Why), fill(p.Later)
+	return fill("what.waiting"), fill(reason), fill(later)
 }
 
-// filler puts a recipient into words, as a person knows it.
-func filler(rcpt mail.Path) func(string) string {
+// filler says phrases about a recipient, as a person knows it.
+func filler(lang string, rcpt mail.Path) func(key string) string {
 	shown := clean(string(rcpt), 256)
 	_, domain, ok := cutLast(shown, '@')
 	if !ok {
 		domain = shown
 	}
-	return strings.NewReplacer("{address}", shown, "{domain}", domain).Replace
+	return func(key string) string { return say(lang, key, "address", shown, "domain", domain) }
 }
 
 func cutLast(s string, sep byte) (before, after string, ok bool) {

@@ -1,8 +1,6 @@
 package dsn
 
 import (
-	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,82 +8,67 @@ import (
 	"unicode"
 
 	"homemail/mail"
+	"homemail/words"
 )
 
-var placeholder = regexp.MustCompile(`\{[a-z]*\}`)
-
-// Every language has every word, with the same things to fill in.
-func TestCatalogsAreComplete(t *testing.T) {
-	all := slices.Sorted(slices.Values(append(slices.Clone(causes[:]), replies[:]...)))
-	if len(slices.Compact(slices.Clone(all))) != len(all) {
+// Every reason has words, with what to do, and there are none of another reason.
+// That both languages have the same is tested where the catalogues are.
+func TestReasonsHaveWords(t *testing.T) {
+	all := slices.Concat(causes[:], replies[:])
+	if sorted := slices.Sorted(slices.Values(all)); len(slices.Compact(sorted)) != len(all) {
 		t.Error("a reason is listed twice")
 	}
-	for lang, c := range catalogs {
-		if got := slices.Sorted(maps.Keys(c.Reasons)); !slices.Equal(got, all) {
-			t.Errorf("%s: reasons %v, want %v", lang, got, all)
+	c := words.House()
+	for _, r := range all {
+		if key := "dsn.reason." + string(r); !c.Has(key) || !c.Has(key+".todo") {
+			t.Errorf("%s has no words", r)
 		}
-		for name, s := range texts(c) {
-			want := texts(&english)[name]
-			if s == "" && want != "" || s != "" && want == "" {
-				t.Errorf("%s: %s is %q, in English %q", lang, name, s, want)
+	}
+	for _, lang := range words.Langs() {
+		for _, key := range ours(lang) {
+			p := c.Phrase(lang, key)
+			name, ok := strings.CutPrefix(key, "dsn.reason.")
+			name = strings.TrimSuffix(strings.TrimSuffix(name, ".todo"), ".later")
+			if ok && !slices.Contains(all, Reason(name)) {
+				t.Errorf("%s is no reason", key)
 			}
-			if a, b := places(s), places(want); name != "Time" && !slices.Equal(a, b) && !strings.HasPrefix(name, "reason") {
-				t.Errorf("%s: %s has %v, in English %v", lang, name, a, b)
+			if ok && slices.ContainsFunc(p.Places(), func(place string) bool { return place != "domain" && place != "address" }) {
+				t.Errorf("%s: %s has %v", lang, key, p.Places())
 			}
-			for _, p := range places(s) {
-				if strings.HasPrefix(name, "reason") && p != "{domain}" && p != "{address}" {
-					t.Errorf("%s: %s has %s", lang, name, p)
-				}
-			}
-			if strings.ContainsAny(s, "\r\n\t%") || strings.TrimSpace(s) != s {
-				t.Errorf("%s: %s: %q", lang, name, s)
+			if strings.ContainsAny(p.One+p.Other, "\r\n\t%") || strings.TrimSpace(p.Other) != p.Other {
+				t.Errorf("%s: %s: %q", lang, key, p)
 			}
 		}
 	}
 }
 
-func places(s string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(placeholder.FindAllString(s, -1))))
-}
-
-// texts are all strings of a catalog by name.
-func texts(c *catalog) map[string]string {
-	m := map[string]string{}
-	v := reflect.ValueOf(*c)
-	for i := range v.NumField() {
-		name, f := v.Type().Field(i).Name, v.Field(i)
-		switch f.Kind() {
-		case reflect.String:
-			m[name] = f.String()
-		case reflect.Array:
-			for j := range f.Len() {
-				m[name+string(rune('0'+j))] = f.Index(j).String()
-			}
+// ours are the keys of this package.
+func ours(lang words.Lang) (list []string) {
+	for _, key := range words.House().Keys(lang) {
+		if strings.HasPrefix(key, "dsn.") {
+			list = append(list, key)
 		}
 	}
-	for r, p := range c.Reasons {
-		m["reason "+string(r)+" why"], m["reason "+string(r)+" todo"] = p.Why, p.Todo
-		m["reason "+string(r)+" later"] = p.Later
-	}
-	return m
+	return list
 }
 
 // Japanese is Japanese: kana or kanji in every sentence, です・ます at its end.
 func TestJapanese(t *testing.T) {
 	polite := regexp.MustCompile(`(です|ます|ません|ました|ください|でした)。`)
-	for name, s := range texts(&japanese) {
-		if s == "" || name == "Time" || strings.HasPrefix(name, "About") {
+	for _, key := range ours(words.Japanese) {
+		s := words.House().Phrase(words.Japanese, key).Other
+		if key == "dsn.layout" || strings.HasPrefix(key, "dsn.about") {
 			continue
 		}
 		if !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
-			t.Errorf("%s: %q", name, s)
+			t.Errorf("%s: %q", key, s)
 		}
-		if strings.HasPrefix(name, "Subject") {
+		if strings.HasPrefix(key, "dsn.subject.") {
 			continue
 		}
 		for sentence := range strings.SplitAfterSeq(s, "。") {
 			if sentence = strings.ReplaceAll(sentence, "。)", "。"); sentence != "" && !polite.MatchString(sentence) {
-				t.Errorf("%s: %q does not end politely", name, sentence)
+				t.Errorf("%s: %q does not end politely", key, sentence)
 			}
 		}
 	}

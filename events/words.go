@@ -1,13 +1,14 @@
 package events
 
 import (
+	"cmp"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
 	"homemail/dsn"
 	"homemail/mail"
+	"homemail/words"
 )
 
 // Words tell an event: what happened, why, and what there is to do; "" if there
@@ -23,93 +24,66 @@ func (w Words) String() string {
 	return strings.TrimSpace(strings.Join([]string{w.What, w.Why, w.Todo}, " "))
 }
 
-// A phrase is the words of a reason: why, and what to do.
-type phrase struct{ Why, Todo string }
+// A phrase names the words of a reason: why, and with ".todo" what to do. They
+// stand in the catalogue of the house under "events.".
+type phrase string
 
-// A catalog has the words of a language. A {word} is replaced by its value.
-type catalog struct {
-	What map[Kind]string
-	// Variants of What.
-	Junk      string // filed under Junk
-	Neighbour string // submitted with a device
-	NotTaken  string // refused to one of ours
-	NoSignIn  string // a sign-in that failed, of a name that exists here
-	NotDone   string // a change that failed
-
-	Reasons map[Reason]phrase
-	Junks   map[Reason]phrase // why it is junk
-	Auth    string            // what was found out about where a message comes from
-
-	Owner  string            // who changed something, if no name is known
-	Null   string            // the null sender
-	Nobody string            // no recipient is known
-	Others string            // {n} more recipients
-	Doors  map[string]string // how a sign-in or a change came
-	Verbs  map[string]string // operations of an owner
-	Joiner string
-}
-
-// catalogFor finds the words for a language tag, English if there are none.
-func catalogFor(language string) *catalog {
-	if primary, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(language, "_", "-")), "-"); primary == "ja" {
-		return &japanese
+// reasonWords are those of a reason, or if it has none those of Other.
+func reasonWords(group string, r Reason) phrase {
+	if p := phrase(group + "." + string(r)); p.known() {
+		return p
 	}
-	return &english
+	return phrase(group + "." + string(Other))
 }
+
+func (p phrase) known() bool { return words.House().Has("events." + string(p)) }
 
 // Words returns the words for an event in a language.
 func (e *Event) Words(language string) Words {
-	c := catalogFor(language)
-	w := Words{What: c.What[e.Kind]}
-	var p phrase
+	what, why := phrase("what."+string(e.Kind)), phrase("")
+	detail := ""
 	switch e.Kind {
 	case Filed:
 		if e.Reason != "" {
-			w.What, p = c.Junk, c.Junks[e.Reason]
+			what, why = "what.junk", phrase("junk."+string(e.Reason))
 		} else if e.Auth.DMARC != "" {
-			p.Why = c.Auth
+			why = "auth"
 		}
 	case Submitted:
 		if e.Device != "" {
-			w.What = c.Neighbour
+			what = "what.neighbour"
 		}
 	case Refused:
-		if p = c.Reasons[e.Reason]; p.Why == "" {
-			p = c.Reasons[Other]
-		}
+		why = reasonWords("reason", e.Reason)
 		if e.Account != 0 {
-			w.What = c.NotTaken
+			what = "what.not-taken"
 		}
 	case Relayed, Deferred, Failed:
-		return e.remoteWords(language, c)
+		return e.remoteWords(language)
 	case SignInFailed:
 		if e.Account != 0 {
-			w.What = c.NoSignIn
+			what = "what.no-sign-in"
 		}
-		p = c.Reasons[e.Reason]
+		why = phrase("reason." + string(e.Reason))
 	case Changed:
 		if e.Reason == NotDone {
-			w.What = c.NotDone
+			what = "what.not-done"
 		}
 	case Checked:
-		w.Why = e.Detail
-		if c == &japanese && e.Details != "" {
-			w.Why = e.Details
+		detail = e.Detail
+		if words.For(language) == words.Japanese && e.Details != "" {
+			detail = e.Details
 		}
 	case Held, Updated:
-		w.Why = e.Detail
+		detail = e.Detail
 	}
-	fill := e.filler(c)
-	w.What = fill(w.What)
-	if p.Why != "" {
-		w.Why, w.Todo = fill(p.Why), fill(p.Todo)
-	}
-	return w
+	say := e.sayer(language)
+	return Words{What: say(what), Why: cmp.Or(say(why), detail), Todo: say(why + ".todo")}
 }
 
 // remoteWords are those of an attempt to hand a message on: the same that its
 // sender reads.
-func (e *Event) remoteWords(language string, c *catalog) Words {
+func (e *Event) remoteWords(language string) Words {
 	to := mail.Path("")
 	if len(e.To) > 0 {
 		to = e.To[0]
@@ -122,50 +96,52 @@ func (e *Event) remoteWords(language string, c *catalog) Words {
 		o.Fate = mail.Permanent
 	}
 	_, why, todo := dsn.Words(language, o, to)
-	return Words{What: e.filler(c)(c.What[e.Kind]), Why: why, Todo: todo}
+	return Words{What: e.sayer(language)(phrase("what." + string(e.Kind))), Why: why, Todo: todo}
 }
 
-// filler puts an event into words.
-func (e *Event) filler(c *catalog) func(string) string {
-	from := string(e.From)
-	if from == "" {
-		from = c.Null
+// sayer puts an event into words; "" if there are none.
+func (e *Event) sayer(language string) func(phrase) string {
+	args := []any{
+		"from", orSay(string(e.From), "null"), "to", e.recipients(language), "remote", remoteName(e.Remote), "mailbox", cmp.Or(e.Mailbox, "INBOX"), "device", e.Device,
+		"domain", e.Domain, "who", orSay(e.Who, "owner"), "door", named("door.", e.Door), "what", named("verb.", e.What), "count", e.Count,
+		"auth", e.Auth.String(), "detail", e.Detail, "next", clockTime(e.Next), "said", strings.ReplaceAll(e.Reply.Text, "\n", " "),
 	}
-	who := e.Who
-	if who == "" {
-		who = c.Owner
+	return func(p phrase) string {
+		if !p.known() {
+			return ""
+		}
+		return words.Say("events."+string(p), args...).In(language)
 	}
-	door := e.Door
-	if name, ok := c.Doors[door]; ok {
-		door = name
-	}
-	what := e.What
-	if verb, ok := c.Verbs[what]; ok {
-		what = verb
-	}
-	mailbox := e.Mailbox
-	if mailbox == "" {
-		mailbox = "INBOX"
-	}
-	return strings.NewReplacer(
-		"{from}", from, "{to}", e.recipients(c), "{remote}", remoteName(e.Remote), "{mailbox}", mailbox, "{device}", e.Device,
-		"{domain}", e.Domain, "{who}", who, "{door}", door, "{what}", what, "{count}", strconv.Itoa(e.Count),
-		"{auth}", e.Auth.String(), "{detail}", e.Detail, "{next}", clockTime(e.Next), "{said}", strings.ReplaceAll(e.Reply.Text, "\n", " "),
-	).Replace
 }
 
-func (e *Event) recipients(c *catalog) string {
+// orSay is a name, or what to call who has none.
+func orSay(name, key string) any {
+	if name != "" {
+		return name
+	}
+	return words.Say("events." + key)
+}
+
+// named is what people call something that programs call by a name.
+func named(group, name string) any {
+	if p := phrase(group + name); p.known() {
+		return words.Say("events." + string(p))
+	}
+	return name
+}
+
+func (e *Event) recipients(language string) string {
 	const shown = 3
 	var names []string
 	for _, p := range e.To[:min(len(e.To), shown)] {
 		names = append(names, string(p))
 	}
 	if len(names) == 0 {
-		return c.Nobody
+		return words.Say("events.nobody").In(language)
 	}
-	s := strings.Join(names, c.Joiner)
+	s := strings.Join(names, words.Say("events.joiner").In(language))
 	if more := len(e.To) - len(names) + e.More; more > 0 {
-		s += strings.ReplaceAll(c.Others, "{n}", strconv.Itoa(more))
+		s += words.Say("events.others", "n", more).In(language)
 	}
 	return s
 }

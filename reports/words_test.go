@@ -27,7 +27,7 @@ func TestWords(t *testing.T) {
 						}
 						seen[p.Why.EN] = true
 						for _, s := range []string{p.Why.EN, p.Why.JA} {
-							if s == "" || strings.Contains(s, "%") || !strings.HasSuffix(strings.TrimSuffix(s, "。"), ".") && s == p.Why.EN {
+							if s == "" || strings.ContainsAny(s, "%{") || !strings.HasSuffix(strings.TrimSuffix(s, "。"), ".") && s == p.Why.EN {
 								t.Errorf("%s %+v", name, p)
 							}
 						}
@@ -48,7 +48,7 @@ func TestWords(t *testing.T) {
 	for _, kind := range []string{"starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "validation-failure",
 		"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid", "tlsa-invalid", "dnssec-invalid", "dane-required"} { // RFC 8460 §4.3
 		r := Failure{Type: kind}.Remedy()
-		if r == (Failure{Type: unexplained}).Remedy() || r.JA == "" || strings.Contains(r.EN+r.JA, "%") {
+		if r == (Failure{Type: unexplained}).Remedy() || r.JA == "" || strings.ContainsAny(r.EN+r.JA, "%{") {
 			t.Errorf("%s: %+v", kind, r)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"homemail/words"
 )
 
 // Limits of what is asked for.
@@ -77,7 +79,7 @@ type Mapping struct {
 	Given  uint16     `json:"given,omitempty"` // the outer port that the router gave, or wanted to give; 0 if none
 	Until  time.Time  `json:"until,omitzero"`  // zero if it has no end
 	Code   Code       `json:"code"`
-	Why    Text       `json:"why"`
+	Why    words.Text `json:"why"`
 	Detail string     `json:"detail,omitempty"` // for those who know routers
 }
 
@@ -90,7 +92,7 @@ type State struct {
 	Model    string     `json:"model,omitempty"`   // by UPnP; words of the router's: escape them
 	Page     string     `json:"page,omitempty"`    // the router's own pages: an http URL at the gateway
 	Code     Code       `json:"code"`
-	Why      Text       `json:"why"` // of the whole
+	Why      words.Text `json:"why"` // of the whole
 	Ports    []Mapping  `json:"ports,omitempty"`
 	Asked    time.Time  `json:"asked,omitzero"` // when; zero if the router was not asked yet
 }
@@ -127,7 +129,7 @@ func New(o Options) *Router {
 		rand.Read(o.Seed) // never fails
 	}
 	r := &Router{o: o, log: o.Log, wake: make(chan struct{}, 1), ports: canonical(o.Ports)}
-	r.state = State{Code: NotAsked, Why: words[NotAsked]}
+	r.state = State{Code: NotAsked, Why: why(NotAsked)}
 	return r
 }
 
@@ -194,13 +196,13 @@ type house struct {
 // round does what is due, and returns when to come again.
 func (h *house) round(ctx context.Context) time.Duration {
 	if len(h.ports) == 0 {
-		h.publish(State{Code: NothingToDo, Why: words[NothingToDo]})
+		h.publish(State{Code: NothingToDo, Why: why(NothingToDo)})
 		return again[len(again)-1]
 	}
 	hops, err := h.o.Hops()
 	if err != nil || len(hops) == 0 {
 		h.sessions, h.hops = nil, nil // they lead nowhere any more
-		s := State{Code: NoGateway, Why: words[NoGateway], Asked: time.Now()}
+		s := State{Code: NoGateway, Why: why(NoGateway), Asked: time.Now()}
 		h.publish(s)
 		h.tries++
 		return again[min(h.tries, len(again))-1]
@@ -210,7 +212,7 @@ func (h *house) round(ctx context.Context) time.Duration {
 		h.move(ctx, hops)
 	}
 	if len(h.sessions) == 0 {
-		h.publish(State{Code: Public, Why: words[Public], Asked: time.Now()})
+		h.publish(State{Code: Public, Why: why(Public), Asked: time.Now()})
 		return looking
 	}
 	next := time.Now().Add(looking)
@@ -308,7 +310,7 @@ func (h *house) leave(ctx context.Context) {
 	}
 	if len(h.sessions) > 0 {
 		s := h.sum()
-		s.Code, s.Why = NotAsked, words[NotAsked]
+		s.Code, s.Why = NotAsked, why(NotAsked)
 		h.publish(s)
 	}
 }
@@ -332,7 +334,7 @@ func (h *house) sum() State {
 		}
 	}
 	s.Code = worst(s.Ports)
-	s.Why = words[s.Code]
+	s.Why = why(s.Code)
 	return s
 }
 

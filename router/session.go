@@ -66,7 +66,7 @@ func newSession(r *Router, hop Hop) *session {
 		if hop.Own.Addr().Is6() {
 			p.External = p.Internal // a pinhole translates nothing
 		}
-		s.held = append(s.held, &held{Mapping: Mapping{Port: p, Own: hop.Own.Addr(), Code: NotAsked, Why: words[NotAsked]}})
+		s.held = append(s.held, &held{Mapping: Mapping{Port: p, Own: hop.Own.Addr(), Code: NotAsked, Why: why(NotAsked)}})
 	}
 	return s
 }
@@ -349,7 +349,7 @@ func (h *held) drop() {
 	h.say(Silent)
 }
 
-func (h *held) say(c Code) { h.Code, h.Why = c, words[c] }
+func (h *held) say(c Code) { h.Code, h.Why = c, why(c) }
 
 // settle tells a port that another machine has from a line that cannot give
 // such ports at all: there, none is to be had.

@@ -30,6 +30,7 @@ import (
 	"homemail/resolver"
 	"homemail/router"
 	"homemail/store"
+	"homemail/words"
 )
 
 func TestLineRouter(t *testing.T) {
@@ -52,7 +53,7 @@ func TestLineRouter(t *testing.T) {
 		code router.Code
 		none bool
 	}{{router.NotAsked, true}, {router.NoGateway, true}, {router.Public, true}, {router.Silent, false}} {
-		_, err := lineRouter(router.State{Code: tt.code, Why: router.Text{EN: "so"}})
+		_, err := lineRouter(router.State{Code: tt.code, Why: words.Text{EN: "so"}})
 		if err == nil || errors.Is(err, check.ErrNoRouter) != tt.none || !strings.Contains(err.Error(), "so") {
 			t.Errorf("%s: %v", tt.code, err)
 		}

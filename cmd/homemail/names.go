@@ -21,6 +21,7 @@ import (
 	"homemail/mdns"
 	"homemail/router"
 	"homemail/web"
+	"homemail/words"
 	"homemail/zones"
 )
 
@@ -153,19 +154,14 @@ func (h *house) domains() []string {
 // pointsHere tells why a name does not lead to us, in a sentence.
 func (h *house) pointsHere(ctx context.Context, name string) error {
 	if h.dns == nil {
-		return certReason(nil, "this server asks no DNS", "このサーバーはDNSに問い合わせません")
+		return words.Because(nil, "certs.here.no-dns")
 	}
 	c := dnsplan.NewComparer(dnsplan.Options{DNS: h.dns, Log: h.log})
 	at, err := c.Addresses(ctx, name)
 	if err != nil {
-		return certReason(err, "%s: the DNS could not be asked: %v", "%s のDNSに問い合わせできませんでした: %v", name, err)
+		return words.Because(err, "certs.here.not-asked", "name", name, "said", err)
 	}
 	return leadsHere(name, at, h.known())
-}
-
-// certReason is an error that says why there is no certificate in both languages, of the same values.
-func certReason(err error, en, ja string, values ...any) error {
-	return &certs.Reason{Text: certs.Text{EN: fmt.Sprintf(en, values...), JA: fmt.Sprintf(ja, values...)}, Err: err}
 }
 
 // known are the addresses that are ours for certain: those of this computer,
@@ -182,21 +178,18 @@ func (h *house) known() []netip.Addr {
 // the CA will.
 func leadsHere(name string, at, ours []netip.Addr) error {
 	if len(at) == 0 {
-		return certReason(nil, "%s is not in the DNS yet: publish the records that `homemail dns` shows",
-			"%s はまだDNSに登録されていません。`homemail dns` で表示されるレコードを登録してください", name)
+		return words.Because(nil, "certs.here.missing", "name", name)
 	}
 	for _, a := range at {
 		if slices.Contains(ours, a.Unmap()) {
 			continue
 		}
 		if inside(a) {
-			return certReason(nil, "%s leads to %s, which is an address inside of a house and not this computer's: correct its record",
-				"%s は %s を指していますが、これは家庭内のアドレスで、このコンピューターのものではありません。レコードを修正してください", name, a)
+			return words.Because(nil, "certs.here.inside", "name", name, "address", a)
 		}
 		for _, b := range ours {
 			if b.Is4() == a.Unmap().Is4() && !inside(b) {
-				return certReason(nil, "%s leads to %s, but this house is at %s: correct its record, or wait until the change has spread",
-					"%s は %s を指していますが、この家のアドレスは %s です。レコードを修正するか、変更が行き渡るまでお待ちください", name, a, b)
+				return words.Because(nil, "certs.here.elsewhere", "name", name, "address", a, "ours", b)
 			}
 		}
 	}

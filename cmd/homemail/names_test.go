@@ -8,6 +8,7 @@ import (
 
 	"homemail/certs"
 	"homemail/config"
+	"homemail/words"
 )
 
 func TestLeadsHere(t *testing.T) {
@@ -41,7 +42,7 @@ func TestLeadsHere(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s at %q, we at %q: %v", name, tt.at, tt.ours, err)
 		}
-		var why *certs.Reason
+		var why *words.Reason
 		if err != nil && (!errors.As(err, &why) || !strings.Contains(why.JA, "ください") || strings.Contains(why.JA, "%!")) {
 			t.Errorf("%v: not said in Japanese", err)
 		}

@@ -3,6 +3,8 @@
 // names no host that no source confirms: the owner types those.
 package preset
 
+import "homemail/words"
+
 // A Group is where a preset stands in a list of choices.
 type Group string
 
@@ -47,15 +49,7 @@ const (
 )
 
 // A Text is words for the owner.
-type Text struct{ EN, JA string }
-
-// In returns the words in a language, English if there are none in it.
-func (t Text) In(lang string) string {
-	if lang == "ja" {
-		return t.JA
-	}
-	return t.EN
-}
+type Text = words.Text
 
 // A Preset is what is known of a smarthost.
 type Preset struct {

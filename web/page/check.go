@@ -10,14 +10,13 @@ import (
 	"strings"
 	"text/template/parse"
 	"unicode"
+
+	"homemail/words"
 )
 
 // A T is a test. CheckCatalogues and CheckTemplates are for the tests of
 // packages with pages.
-type T interface {
-	Helper()
-	Errorf(format string, args ...any)
-}
+type T = words.T
 
 // CheckCatalogues holds the words of some packages to our rules: both languages
 // have the same keys with the same places, every key that a template or a
@@ -26,15 +25,15 @@ type T interface {
 // begin like it. It may be nil.
 func CheckCatalogues(t T, code fs.FS, sources ...fs.FS) {
 	t.Helper()
-	words, err := LoadWords(nil, sources...)
+	all, err := LoadWords(nil, sources...)
 	if err != nil {
 		t.Errorf("%v", err)
 		return
 	}
-	checkWords(t, words, code, sources)
+	checkWords(t, all, code, sources)
 }
 
-func checkWords(t T, words *Words, code fs.FS, sources []fs.FS) {
+func checkWords(t T, all *Words, code fs.FS, sources []fs.FS) {
 	t.Helper()
 	used, named := map[string]bool{}, map[string]bool{}
 	for _, source := range sources {
@@ -63,44 +62,12 @@ func checkWords(t T, words *Words, code fs.FS, sources []fs.FS) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(named)) {
-		if !words.Has(key) {
+		if !all.Has(key) {
 			t.Errorf("no catalogue has the key %q", key)
 		}
 	}
 	for _, source := range sources {
-		checkSource(t, source, used)
-	}
-}
-
-// checkSource compares the languages of one package.
-func checkSource(t T, source fs.FS, used map[string]bool) {
-	t.Helper()
-	all := map[Lang]map[string]phrase{}
-	for _, lang := range Langs() {
-		var err error
-		if all[lang], err = loadCatalogue(source, lang); err != nil {
-			t.Errorf("%v", err)
-			return
-		}
-	}
-	for _, lang := range Langs() {
-		for _, key := range slices.Sorted(maps.Keys(all[lang])) {
-			p := all[lang][key]
-			if p.other == "" {
-				t.Errorf("%s: %q says nothing", lang, key)
-			}
-			for _, other := range Langs() {
-				q, ok := all[other][key]
-				if !ok {
-					t.Errorf("%s: %q is missing", other, key)
-				} else if a, b := placesOf(p), placesOf(q); !slices.Equal(a, b) {
-					t.Errorf("%q: %s has the places %v, %s has %v", key, lang, a, other, b)
-				}
-			}
-			if !isUsed(key, used) {
-				t.Errorf("%s: nothing uses %q", lang, key)
-			}
-		}
+		words.Check(t, source, func(key string) bool { return isUsed(key, used) })
 	}
 }
 
@@ -117,18 +84,6 @@ func isUsed(key string, used map[string]bool) bool {
 	}
 	base, ok := strings.CutSuffix(key, ".help")
 	return ok && isUsed(base, used)
-}
-
-func placesOf(p phrase) (list []string) {
-	for _, form := range []string{p.one, p.other} {
-		for _, place := range places(form) {
-			if place != "" && !slices.Contains(list, place) {
-				list = append(list, place)
-			}
-		}
-	}
-	slices.Sort(list)
-	return list
 }
 
 // trees parses the templates of a source without knowing their functions.

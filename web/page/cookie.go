@@ -113,7 +113,7 @@ func (s *Set) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 	if d.Decode(&f) != nil || time.Now().Unix() > f.Until {
 		return nil
 	}
-	return &Notice{State: f.State, Text: Message{f.Key, f.Args}}
+	return &Notice{State: f.State, Text: Message{Key: f.Key, Args: f.Args}}
 }
 
 // Redirect leads on after a POST, so that loading the page again does not do

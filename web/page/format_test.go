@@ -3,6 +3,8 @@ package page
 import (
 	"testing"
 	"time"
+
+	"homemail/words"
 )
 
 func TestFormat(t *testing.T) {
@@ -29,7 +31,7 @@ func TestFormat(t *testing.T) {
 		{Bytes(12_400_000_000), "12 GB"},
 		{number(-1234567), "-1,234,567"},
 		{number(999), "999"},
-		{w.Value(Japanese, struct{ EN, JA string }{"a", "あ"}), "あ"},
+		{w.Value(Japanese, words.Text{EN: "a", JA: "あ"}), "あ"},
 		{w.Value(English, 0.5), "0.5"},
 		{w.Value(English, nil), ""},
 		{w.Say(English, "no.such.key"), "no.such.key"},
