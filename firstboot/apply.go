@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"homemail/store"
@@ -87,7 +88,7 @@ func (e *Engine) apply(ctx context.Context, id ID) (View, error) {
 			return View{}, err
 		}
 	}
-	err = t.run(ctx)
+	err = e.caught(func() error { return t.run(ctx) })
 	if err != nil && ctx.Err() != nil {
 		return t.view(ctx), ctx.Err() // the row says that it is being done: Run goes on
 	}
@@ -96,6 +97,18 @@ func (e *Engine) apply(ctx context.Context, id ID) (View, error) {
 	}
 	e.nudge()
 	return t.view(ctx), nil
+}
+
+// caught does fn and makes of a bug in it an error: one that is in the way of a
+// step must cost that step, never the house.
+func (e *Engine) caught(fn func() error) (err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			e.log.Error("a bug cut setting up short", "bug", bug, "stack", string(debug.Stack()))
+			err = fmt.Errorf("a bug: %v", bug)
+		}
+	}()
+	return fn()
 }
 
 // run does the actions that are not done.
@@ -180,7 +193,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // watchPlug keeps the claim by the plug honest until ctx ends.
 func (e *Engine) watchPlug(ctx context.Context) {
 	for e.o.Claim != nil {
-		err := e.o.Claim.watch(ctx)
+		err := e.caught(func() error { return e.o.Claim.watch(ctx) })
 		if err != nil {
 			e.log.Warn("the claim by the plug could not be looked after", "err", err)
 		}
@@ -195,7 +208,11 @@ func (e *Engine) watchPlug(ctx context.Context) {
 // advance goes on with the steps.
 func (e *Engine) advance(ctx context.Context) error {
 	for {
-		next, err := e.pass(ctx)
+		var next time.Time
+		err := e.caught(func() (err error) {
+			next, err = e.pass(ctx)
+			return err
+		})
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("setting up does not go on for now", "err", err)
 			next = time.Now().Add(retries[len(retries)-1])

@@ -125,3 +125,38 @@ func TestToFirstMail(t *testing.T) {
 		t.Errorf("after undo: %+v", v)
 	}
 }
+
+// TestBug has an operation panic: the step waits and is tried again after a
+// while, and the engine runs on.
+func TestBug(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine(t, nil)
+	upTo(t, e, Line)
+	w.bug = "line.check"
+	v := submit(t, e, Line, Answers{"mode": "auto"})
+	wantStatus(t, v, Waiting, "firstboot.wait.trouble")
+	if time.Until(v.Next) < time.Second {
+		t.Errorf("it is tried again at once, at %v", v.Next)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	e.Hurry()
+	for v.Status != Done { // by the engine itself, once the bug is gone
+		changed := e.Changed()
+		var err error
+		if v, err = e.Step(t.Context(), Line); err != nil {
+			t.Fatal(err)
+		}
+		w.bugGone.Store(true)
+		e.Hurry()
+		select {
+		case <-changed:
+		case <-time.After(time.Second):
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

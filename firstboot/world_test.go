@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ type world struct {
 	fail   map[string]error // of operations
 
 	registered bool // the free name
+
+	bug     string // an operation that panics
+	bugGone atomic.Bool
 }
 
 // errKilled is what an engine sees whose process is gone.
@@ -110,6 +114,9 @@ func (w *world) Do(ctx context.Context, verb string, request json.RawMessage) (a
 func (w *world) do(ctx context.Context, verb string, request json.RawMessage) (any, error) {
 	if err := w.fail[verb]; err != nil {
 		return nil, err
+	}
+	if verb == w.bug && !w.bugGone.Load() {
+		panic("a bug in " + verb)
 	}
 	switch verb {
 	case "owner.list":

@@ -130,21 +130,6 @@ func (p *people) routes() http.Handler {
 	return m
 }
 
-// careful has owners say again who they are before pages of the wizard that give
-// access away: those of phones show passwords, and make them.
-func (p *people) careful(next http.Handler) http.Handler {
-	fresh := p.sessions.Require(session.Owner, session.Sudo)(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secret := below("/first/people", r.URL.Path) || r.URL.Path == "/first/safe/codes" ||
-			r.URL.Path == "/first/events" && r.FormValue("step") == string(firstboot.People)
-		if secret && isOwner(r) { // who sets up the house before it has an owner has no password yet
-			fresh.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // sign signs a profile for Apple's devices with the host's certificate.
 func (p *people) sign(profile []byte) ([]byte, error) {
 	c, err := p.h.certs.TLSConfig().GetCertificate(&tls.ClientHelloInfo{ServerName: p.h.config.Host()})

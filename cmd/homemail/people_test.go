@@ -239,7 +239,8 @@ func TestAttackStolenCookie(t *testing.T) {
 	csrf := tokenField.FindStringSubmatch(page)[1]
 	for _, ask := range []string{
 		"GET /first/people", "GET /first/events?step=people", "POST /first/people/device", "POST /first/people/profile", "POST /first/people",
-		"POST /first/safe/codes", "GET /me/export", "POST /me/devices/add", "POST /people/device", "POST /people/password", "POST /security/owner",
+		"POST /first/safe/codes", "POST /first/safe", "POST /first/connection", "GET /first/connection", "POST /first/dns", "GET /first/dns?change=provider",
+		"POST /first/dns/end-link", "POST /first/switch", "POST /first/switch/undo", "POST /first/line", "POST /first/you", "GET /me/export", "POST /me/devices/add", "POST /people/device", "POST /people/password", "POST /security/owner",
 		"POST /people/remove", "POST /addresses/forward", "POST /sending/smarthost", "POST /settings",
 	} {
 		method, path, _ := strings.Cut(ask, " ")

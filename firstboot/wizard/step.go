@@ -29,6 +29,7 @@ type stepView struct {
 	Owner             string // the owner's address, once there is one
 	Busy              bool   // something of this step is under way
 	Have              string // what the page shows, for the events
+	Changes           bool   // the answers can be changed
 }
 
 // State is how far a step is, as a mark.
@@ -48,10 +49,10 @@ func (v stepView) Says() page.Message {
 // Why says why the step is there.
 func (v stepView) Why() page.Message { return page.Say("first.why." + string(v.Step.ID)) }
 
-// Changes reports whether answers can be changed: not those that an account was
-// made of.
-func (v stepView) Changes() bool {
-	return v.Step.ID != firstboot.You && v.Step.ID != firstboot.Address || v.Owner == ""
+// settled reports whether the answers of a step stay as they are: those that an
+// account was made of.
+func settled(o firstboot.Overview, id firstboot.ID) bool {
+	return (id == firstboot.You || id == firstboot.Address) && find(o, firstboot.Address).Status == firstboot.Done
 }
 
 // Is reports whether a step has a status.
@@ -120,11 +121,11 @@ func (z *Wizard) view(r *http.Request, id firstboot.ID, form *page.Form) (v step
 		return v, firstboot.ErrStep
 	}
 	sc := screens()[id]
-	v = stepView{Step: o.Steps[i], Path: path(id), Next: z.after(o, id), Owner: owner(o), Busy: z.jobs.has(string(id))}
+	v = stepView{Step: o.Steps[i], Path: path(id), Next: z.after(o, id), Owner: owner(o), Busy: z.jobs.has(string(id)), Changes: !settled(o, id)}
 	if v.Step.MaySkip && (v.Is(firstboot.Todo) || v.Is(firstboot.Failed) || v.Is(firstboot.Waiting)) {
 		v.Later = v.Path + "/skip"
 	}
-	v.Asking = (v.Is(firstboot.Todo) || v.Is(firstboot.Failed) || v.Is(firstboot.Skipped) || r.FormValue("change") != "") && !v.Busy
+	v.Asking = (v.Is(firstboot.Todo) || v.Is(firstboot.Failed) || v.Is(firstboot.Skipped) || r.FormValue("change") != "" && v.Changes) && !v.Busy
 	if form != nil {
 		v.Form, v.Asking = *form, true
 	} else {
@@ -219,6 +220,10 @@ func (z *Wizard) submit(w http.ResponseWriter, r *http.Request) {
 	o, err := z.o.Engine.Show(r.Context())
 	if err != nil {
 		z.fail(w, r, err)
+		return
+	}
+	if settled(o, id) {
+		z.set.Redirect(w, r, path(id)) // it has an account already, whose password is changed elsewhere
 		return
 	}
 	in := formOf(r, o, id)

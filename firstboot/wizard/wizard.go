@@ -216,7 +216,7 @@ func say(w firstboot.Word) page.Message {
 
 func (z *Wizard) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
-		z.log.Error("a page of the set-up could not be made", "path", r.URL.Path, "err", err)
+		z.log.Error("a page of the set-up could not be made", "path", page.Where(r), "err", err)
 	}
 	z.set.Error(w, r, http.StatusInternalServerError)
 }

@@ -229,34 +229,59 @@ func TestScripts(t *testing.T) {
 // TestHeaders puts line breaks into every field: none may become two.
 func TestHeaders(t *testing.T) {
 	w := New(t)
-	v := w.claimed("en").toDNS()
-	for _, ending := range []string{"\r\n", "\n", "\r", "\u2028", "\x00"} {
-		bad := "x" + ending + "Bcc: evil@evil.example"
-		for path, fields := range map[string][]string{
-			"/first/claim":         {"code"},
-			"/first/start":         {"kind"},
-			"/first/you":           {"name", "password", "again"},
-			"/first/address":       {"domain", "local"},
-			"/first/line":          {"mode"},
-			"/first/connection":    {"user", "password", "host", "sender"},
-			"/first/dns":           {"kind", "provider", "zone", "credential.token"},
-			"/first/safe":          {"alert"},
-			"/first/people/add":    {"local", "name"},
-			"/first/people/device": {"device"},
-		} {
-			for _, field := range fields {
-				v.get("/first/safe").post(path, field, bad)
-				if v.status != 422 && path != "/first/claim" {
-					t.Errorf("%s %s takes %q: %d", path, field, bad, v.status)
-				}
-			}
-		}
-	}
+	v := w.claimed("en").toAddress()
+	v.post("/first/address", "choose", "kind", "kind", "own")
+	v.lineBreaks(map[string][]string{
+		"/first/claim":   {"code"},
+		"/first/start":   {"kind"},
+		"/first/you":     {"name", "password", "again"},
+		"/first/address": {"domain", "local"},
+	})
+	v.get("/first/start")
+	v.post("/first/address", "kind", "own", "domain", "example.jp", "local", "taro").want(200, "/first/line").fromLine()
+	v.lineBreaks(map[string][]string{
+		"/first/line":          {"mode"},
+		"/first/connection":    {"user", "password", "host", "sender"},
+		"/first/dns":           {"kind", "provider", "zone", "credential.token"},
+		"/first/safe":          {"alert"},
+		"/first/people/add":    {"local", "name"},
+		"/first/people/device": {"device"},
+	})
 	for _, s := range w.Show().Steps {
 		for name, value := range s.Answers {
 			if strings.ContainsAny(value, "\r\n\x00\u2028") {
 				t.Errorf("%s.%s was kept as %q", s.ID, name, value)
 			}
+		}
+	}
+}
+
+// lineBreaks puts line breaks into fields, by path.
+func (v *visitor) lineBreaks(all map[string][]string) {
+	v.t.Helper()
+	for _, ending := range []string{"\r\n", "\n", "\r", "\u2028", "\x00"} {
+		bad := "x" + ending + "Bcc: evil@evil.example"
+		for path, fields := range all {
+			for _, field := range fields {
+				v.get("/first/start").post(path, field, bad)
+				if v.status != 422 && path != "/first/claim" {
+					v.t.Errorf("%s %s takes %q: %d", path, field, bad, v.status)
+				}
+			}
+		}
+	}
+}
+
+// TestSettled has who finds the owner's browser open try to get another password,
+// or another address, out of the wizard.
+func TestSettled(t *testing.T) {
+	w := New(t)
+	v := w.claimed("en").toLine()
+	v.get("/first/you").post("/first/you", "name", "x", "password", "another long password", "again", "another long password").want(200, "/first/you")
+	v.post("/first/address", "kind", "own", "domain", "example.jp", "local", "taro").want(200, "/first/address")
+	for _, s := range w.Show().Steps {
+		if s.ID == firstboot.You && (s.Answers["name"] != "山田太郎" || len(s.Sealed) > 0) {
+			t.Errorf("%+v", s)
 		}
 	}
 }

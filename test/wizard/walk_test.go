@@ -142,7 +142,13 @@ func (v *visitor) toLine() *visitor {
 // toDNS connects through a smarthost.
 func (v *visitor) toDNS() *visitor {
 	v.t.Helper()
-	v.toLine().until("/first/line", "button").until("/first/line", `value="auto"`)
+	return v.toLine().fromLine()
+}
+
+// fromLine connects through a smarthost.
+func (v *visitor) fromLine() *visitor {
+	v.t.Helper()
+	v.until("/first/line", "button").until("/first/line", `value="auto"`)
 	v.post("/first/line", "mode", "auto", "ticks", "unproven").want(200, "/first/connection")
 	v.post("/first/connection", "choose", "preset", "preset", "brevo").want(200, "/first/connection")
 	return v.post("/first/connection", "user", "taro", "password", "smarthost secret").want(200, "/first/dns")

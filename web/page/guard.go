@@ -57,7 +57,7 @@ func (s *Set) guard(next http.Handler) http.Handler {
 			return
 		}
 		if err := s.checkOrigin(r); err != nil {
-			s.log.Info("a form from elsewhere was refused", "path", r.URL.Path, "from", r.RemoteAddr, "err", err)
+			s.log.Info("a form from elsewhere was refused", "path", Where(r), "from", r.RemoteAddr, "err", err)
 			s.Error(w, r, http.StatusForbidden)
 			return
 		}
@@ -139,6 +139,22 @@ func (s *Set) checkBody(w http.ResponseWriter, r *http.Request) (status int) {
 		return http.StatusBadRequest
 	}
 	return 0
+}
+
+// secretMin is as long as the shortest part of a path that may be a secret, such
+// as that of a link for somebody; no page of ours has a name that long.
+const secretMin = 20
+
+// Where is the path of a request for a log: a part that may be a secret is not in
+// it.
+func Where(r *http.Request) string {
+	parts := strings.Split(r.URL.Path, "/")
+	for i, part := range parts {
+		if len(part) >= secretMin {
+			parts[i] = "..."
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 var errToken = errors.New("no valid token")

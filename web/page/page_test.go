@@ -1,9 +1,12 @@
 package page
 
 import (
+	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -262,5 +265,20 @@ func TestUnderway(t *testing.T) {
 		if w.Header().Get("Refresh") != "" || strings.Contains(w.Body.String(), "http-equiv") {
 			t.Errorf("it loads itself anew:\n%s", w.Body)
 		}
+	}
+}
+
+// TestWhere: no log has what a link to somebody is made of.
+func TestWhere(t *testing.T) {
+	var said bytes.Buffer
+	s := newSet(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	const token = "ABCDEFGHJKMNPQRSTVWXYZ2345"
+	h := s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Stream(w, r, func(context.Context, Sender) error { return errors.New("broken") })
+	}))
+	do(h, request("POST", "/share/"+token, "a=b", "Sec-Fetch-Site", "cross-site"))
+	do(h, request("GET", "/share/"+token+"/events", ""))
+	if got := said.String(); strings.Count(got, "path=/share/...") != 2 || strings.Contains(got, token) {
+		t.Error(got)
 	}
 }

@@ -108,7 +108,7 @@ func (s *Set) Stream(w http.ResponseWriter, r *http.Request, run func(context.Co
 		return write(encodeEvent(event, body))
 	})
 	if err != nil && ctx.Err() == nil {
-		s.log.Error("a stream of events was cut", "path", r.URL.Path, "err", err)
+		s.log.Error("a stream of events was cut", "path", Where(r), "err", err)
 	}
 }
 
