@@ -13,6 +13,9 @@ func no(code imap.ResponseCode, text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: code, Text: text}
 }
 
+// Ends of a connection that are no fault.
+var errLoggedOut = errors.New("logged out")
+
 var errReadOnly = no(imap.ResponseCodeNoPerm, "The mailbox was opened read-only")
 
 // refusals are the response codes (RFC 5530, RFC 9051 §7.1) of what the store

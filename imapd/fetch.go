@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
+	"homemail/imapd/wire"
 	"homemail/mail"
 	"homemail/mail/message"
 	"homemail/store"
@@ -20,30 +20,39 @@ const (
 	sizesFew   = 64        // sizes of so many messages are read from their records
 )
 
-// A fetch is a FETCH, RFC 9051 §6.4.5, on its way through a list of messages.
-type fetch struct {
+// A fetching is a FETCH, RFC 9051 §6.4.5, on its way through a list of messages.
+type fetching struct {
 	s       *session
 	v       *view
-	w       *imapserver.FetchWriter
-	o       *imap.FetchOptions
+	o       *fetchList
+	sep     bool  // the response has an item already
 	damaged error // of the first message that could not be read
 }
 
-// Fetch is FETCH. Flags come from the view, sizes of many messages from the
+// fetch is FETCH. Flags come from the view, sizes of many messages from the
 // mailbox's entries, all else from the messages' records and bodies. A message
 // that is damaged does not keep the others from being sent; it makes the answer
 // a NO.
-func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *session) fetch(c *call) error {
+	set := s.numbers(c)
+	o := s.fetchArgs()
+	if err := s.end(); err != nil {
+		return err
+	}
 	if err := s.catchUp(); err != nil {
 		return err
 	}
-	f := &fetch{s: s, v: s.view, w: w, o: o}
-	list := f.v.resolve(set)
-	var err error
+	o.UID = o.UID || c.uid
+	f := &fetching{s: s, v: s.view, o: o}
+	return s.refuse(f.run(f.v.resolve(set)), "fetch")
+}
+
+func (f *fetching) run(list []span) (err error) {
+	if f.o.ChangedSince > 0 {
+		list = f.v.changedSince(list, mail.ModSeq(f.o.ChangedSince))
+	}
 	switch {
-	case !f.needsRecord() && !o.RFC822Size:
+	case !f.needsRecord() && !f.o.RFC822Size:
 		err = f.fromView(list)
 	case !f.needsRecord() && count(list) > sizesFew:
 		err = f.fromEntries(list)
@@ -53,23 +62,37 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 	if err == nil {
 		err = f.damaged
 	}
-	return s.refuse(err, "fetch")
+	return err
 }
 
-func (f *fetch) needsRecord() bool {
-	o := f.o
-	return o.Envelope || o.BodyStructure != nil || o.InternalDate || f.needsBody()
-}
-
-func (f *fetch) needsBody() bool {
-	return len(f.o.BodySection) > 0 || len(f.o.BinarySection) > 0 || len(f.o.BinarySectionSize) > 0
-}
-
-func (f *fetch) fromView(list []span) error {
+// changedSince picks the messages that changed after some moment, RFC 7162
+// §3.1.4.1.
+func (v *view) changedSince(list []span, since mail.ModSeq) []span {
+	var b spans
 	for _, sp := range list {
 		for i := sp.lo; i < sp.hi; i++ {
-			m := f.begin(i, false)
-			if err := m.Close(); err != nil {
+			if v.mod[i] > since {
+				b.add(span{i, i + 1})
+			}
+		}
+	}
+	return b.list
+}
+
+func (f *fetching) needsRecord() bool {
+	o := f.o
+	return o.Envelope || o.body || o.BodyStructure != nil || o.InternalDate || f.needsBody()
+}
+
+func (f *fetching) needsBody() bool {
+	return len(f.o.sections) > 0 || len(f.o.binary) > 0 || len(f.o.binarySize) > 0
+}
+
+func (f *fetching) fromView(list []span) error {
+	for _, sp := range list {
+		for i := sp.lo; i < sp.hi; i++ {
+			f.begin(i, false)
+			if f.end() != nil {
 				return errGone
 			}
 		}
@@ -78,7 +101,7 @@ func (f *fetch) fromView(list []span) error {
 }
 
 // fromEntries goes along the spans and the entries at once: both ascend.
-func (f *fetch) fromEntries(list []span) error {
+func (f *fetching) fromEntries(list []span) error {
 	entries, err := f.s.acct.Entries(f.v.box)
 	if err != nil && !errors.Is(err, store.ErrCorrupt) {
 		return err
@@ -92,9 +115,9 @@ func (f *fetch) fromEntries(list []span) error {
 			if len(entries) == 0 || entries[0].UID != f.v.uids[i] {
 				continue // expunged by another session
 			}
-			m := f.begin(i, false)
-			m.WriteRFC822Size(entries[0].Size)
-			if err := m.Close(); err != nil {
+			f.begin(i, false)
+			f.item("RFC822.SIZE ").Number(entries[0].Size)
+			if f.end() != nil {
 				return errGone
 			}
 		}
@@ -107,7 +130,7 @@ var errGone = &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCo
 
 // fromRecords sends batch after batch, so that memory does not grow with the
 // mailbox.
-func (f *fetch) fromRecords(uids []mail.UID) error {
+func (f *fetching) fromRecords(uids []mail.UID) error {
 	n := fetchBatch
 	if f.marksSeen() {
 		n = seenBatch
@@ -126,7 +149,7 @@ func (f *fetch) fromRecords(uids []mail.UID) error {
 
 // records calls fn for the records of uids, and goes on behind one that is
 // damaged.
-func (f *fetch) records(uids []mail.UID, fn func(*store.Message) error) error {
+func (f *fetching) records(uids []mail.UID, fn func(*store.Message) error) error {
 	next := uids
 	err := f.s.acct.Messages(f.v.box, uids, func(m *store.Message) error {
 		if i, ok := slices.BinarySearch(next, m.UID); ok {
@@ -154,7 +177,7 @@ func (f *fetch) records(uids []mail.UID, fn func(*store.Message) error) error {
 
 // survive notes that a message is damaged. One that was expunged meanwhile is
 // left out.
-func (f *fetch) survive(uid mail.UID, err error) error {
+func (f *fetching) survive(uid mail.UID, err error) error {
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
 		f.s.log.Error("imap: a message is damaged", "mailbox", f.v.box, "uid", uid, "err", err)
@@ -169,22 +192,22 @@ func (f *fetch) survive(uid mail.UID, err error) error {
 }
 
 // marksSeen reports whether what is fetched counts as reading.
-func (f *fetch) marksSeen() bool {
+func (f *fetching) marksSeen() bool {
 	return !f.v.readOnly &&
-		(slices.ContainsFunc(f.o.BodySection, func(b *imap.FetchItemBodySection) bool { return !b.Peek }) ||
-			slices.ContainsFunc(f.o.BinarySection, func(b *imap.FetchItemBinarySection) bool { return !b.Peek }))
+		(slices.ContainsFunc(f.o.sections, func(b section) bool { return !b.Peek }) ||
+			slices.ContainsFunc(f.o.binary, func(b binaryItem) bool { return !b.peek }))
 }
 
 // markSeen sets \Seen on those of uids that do not have it, on disk before
 // anything is sent, and returns them. Mail can be read when the disk is full;
 // then it stays unread.
-func (f *fetch) markSeen(uids []mail.UID) (map[mail.UID]bool, error) {
+func (f *fetching) markSeen(uids []mail.UID) (map[mail.UID]bool, error) {
 	if !f.marksSeen() {
 		return nil, nil
 	}
 	var unseen []mail.UID
 	for _, uid := range uids {
-		if i, ok := f.v.index(uid); ok && !f.v.flags.states[f.v.state[i]].flags.Has(mail.Seen) {
+		if i, ok := f.v.index(uid); ok && !f.v.at(i).flags.Has(mail.Seen) {
 			unseen = append(unseen, uid)
 		}
 	}
@@ -199,34 +222,49 @@ func (f *fetch) markSeen(uids []mail.UID) (map[mail.UID]bool, error) {
 	news := make(map[mail.UID]bool, len(changed))
 	for _, e := range changed {
 		if i, ok := f.v.index(e.UID); ok {
-			f.v.state[i] = f.v.flags.of(e.Flags, e.Keywords)
+			f.v.state[i], f.v.mod[i] = f.v.flags.of(e.Flags, e.Keywords), e.ModSeq
 			news[e.UID] = true
 		}
 	}
 	return news, nil
 }
 
-// begin begins a response with what the view knows.
-func (f *fetch) begin(i int, flags bool) *imapserver.FetchResponseWriter {
-	m := f.w.CreateMessage(uint32(i + 1))
-	if f.o.UID {
-		m.WriteUID(imap.UID(f.v.uids[i]))
+// begin begins a response with what the view knows. Flags that have just
+// changed are told with their mod-sequence, RFC 7162 §3.1.
+func (f *fetching) begin(i int, flags bool) {
+	f.sep = false
+	f.s.beginFetch(i, false)
+	if f.o.UID && !f.s.on.uidOnly {
+		f.item("UID ").Unsigned(uint64(f.v.uids[i]))
 	}
 	if f.o.Flags || flags {
-		m.WriteFlags(f.v.flags.list(f.v.state[i]))
+		f.item("FLAGS ").Raw(f.v.at(i).text)
 	}
-	return m
+	if f.o.ModSeq || flags && f.s.on.condStore {
+		f.item("MODSEQ (").Unsigned(uint64(f.v.mod[i])).Byte(')')
+	}
 }
+
+// item begins an item.
+func (f *fetching) item(name string) *wire.Writer {
+	if f.sep {
+		f.s.w.Byte(' ')
+	}
+	f.sep = true
+	return f.s.w.Raw(name)
+}
+
+func (f *fetching) end() error { return f.s.w.Byte(')').End() }
 
 // send writes one message. Everything is read, or at least checked, before the
 // first byte is sent: the size of a literal cannot be taken back.
-func (f *fetch) send(m *store.Message, news map[mail.UID]bool) error {
+func (f *fetching) send(m *store.Message, news map[mail.UID]bool) error {
 	i, ok := f.v.index(m.UID)
 	if !ok {
 		return nil
 	}
 	var st *message.Structure
-	if f.o.Envelope || f.o.BodyStructure != nil || f.needsBody() {
+	if f.o.Envelope || f.o.body || f.o.BodyStructure != nil || f.needsBody() {
 		var err error
 		if st, err = m.Structure(); err != nil {
 			return err
@@ -236,70 +274,91 @@ func (f *fetch) send(m *store.Message, news map[mail.UID]bool) error {
 	if err != nil {
 		return err
 	}
-	w := f.begin(i, news[m.UID])
-	if f.o.InternalDate {
-		w.WriteInternalDate(m.Date)
-	}
-	if f.o.RFC822Size {
-		w.WriteRFC822Size(m.Size)
-	}
-	if f.o.Envelope {
-		w.WriteEnvelope(envelope(&st.Envelope))
-	}
-	if f.o.BodyStructure != nil {
-		w.WriteBodyStructure(bodyStructure(&st.Root))
-	}
+	f.begin(i, news[m.UID])
+	f.meta(m, st)
 	for _, it := range items {
-		if err := it(w); err != nil {
+		if err := f.write(it); err != nil {
+			if f.s.w.Err() == nil {
+				f.s.log.Error("imap: a message cannot be sent to its end", "mailbox", f.v.box, "uid", m.UID, "err", err)
+			}
 			f.s.g.kill() // in the middle of a literal: nothing else can be said
-			w.Close()
 			return errGone
 		}
 	}
-	if w.Close() != nil {
+	if f.end() != nil {
 		return errGone
 	}
 	return nil
 }
 
-// An item writes a section.
-type item func(*imapserver.FetchResponseWriter) error
+// meta writes what the record has.
+func (f *fetching) meta(m *store.Message, st *message.Structure) {
+	if f.o.InternalDate {
+		f.item("INTERNALDATE ").DateTime(m.Date)
+	}
+	if f.o.RFC822Size {
+		f.item("RFC822.SIZE ").Number(m.Size)
+	}
+	r := renderer{utf8: f.s.w.UTF8}
+	if f.o.Envelope {
+		f.item("ENVELOPE ").Append(func(b []byte) []byte { return r.envelope(b, &st.Envelope) })
+	}
+	if f.o.body {
+		f.item("BODY ").Append(func(b []byte) []byte { return r.body(b, &st.Root) })
+	}
+	if f.o.BodyStructure != nil {
+		r.extended = true
+		f.item("BODYSTRUCTURE ").Append(func(b []byte) []byte { return r.body(b, &st.Root) })
+	}
+}
+
+// A sending is a section that was found: bytes, or with size only their number.
+type sending struct {
+	name    string
+	src     source
+	literal bool
+	binary  bool
+}
+
+// write writes a section.
+func (f *fetching) write(it sending) error {
+	w := f.item(it.name).Byte(' ')
+	if !it.literal {
+		w.Number(it.src.size)
+		return nil
+	}
+	w.Literal(it.src.size, it.binary)
+	return it.src.copyTo(w)
+}
 
 // items prepares the sections that were asked for.
-func (f *fetch) items(m *store.Message, st *message.Structure) (list []item, err error) {
+func (f *fetching) items(m *store.Message, st *message.Structure) (list []sending, err error) {
 	if !f.needsBody() {
 		return nil, nil
 	}
 	body := f.s.acct.Body(m)
 	l := layout{&st.Root, int64(len(m.Prefix)), m.Size}
-	for _, o := range f.o.BodySection {
-		src, err := f.bodySection(body, l, o)
+	for i := range f.o.sections {
+		o := &f.o.sections[i]
+		src, err := f.bodySection(body, l, &o.FetchItemBodySection)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, func(w *imapserver.FetchResponseWriter) error {
-			return src.copyTo(w.WriteBodySection(o, src.size))
-		})
+		list = append(list, sending{name: o.name, src: src, literal: true})
 	}
-	for _, o := range f.o.BinarySection {
-		src, err := binarySection(body, l, o.Part)
+	for _, o := range f.o.binary {
+		src, err := binarySection(body, l, o.part)
 		if err != nil {
 			return nil, err
 		}
-		src = src.partial(o.Partial)
-		list = append(list, func(w *imapserver.FetchResponseWriter) error {
-			return src.copyTo(w.WriteBinarySection(o, src.size))
-		})
+		list = append(list, sending{name: o.name, src: src.partial(o.partial), literal: true, binary: true})
 	}
-	for _, o := range f.o.BinarySectionSize {
-		src, err := binarySection(body, l, o.Part)
+	for _, o := range f.o.binarySize {
+		src, err := binarySection(body, l, o.part)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, func(w *imapserver.FetchResponseWriter) error {
-			w.WriteBinarySectionSize(o, uint32(src.size))
-			return nil
-		})
+		list = append(list, sending{name: o.name, src: src})
 	}
 	return list, nil
 }
@@ -311,13 +370,18 @@ type source struct {
 	open func() io.Reader
 }
 
-func (s source) copyTo(w io.WriteCloser) error {
+// copyTo writes the bytes, as many as were announced or not all: then with an
+// error.
+func (s source) copyTo(w *wire.Writer) error {
 	r := s.open()
-	_, err := io.CopyN(io.Discard, r, s.skip)
-	if err == nil {
-		_, err = io.CopyN(w, r, s.size)
+	if _, err := io.CopyN(io.Discard, r, s.skip); err != nil {
+		return err
 	}
-	return errors.Join(err, w.Close())
+	n, err := w.ReadFrom(io.LimitReader(r, s.size))
+	if err == nil && n != s.size {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (s source) partial(p *imap.SectionPartial) source {
@@ -327,7 +391,7 @@ func (s source) partial(p *imap.SectionPartial) source {
 }
 
 // bodySection finds BODY[...] and checks that it can be read.
-func (f *fetch) bodySection(body io.ReaderAt, l layout, o *imap.FetchItemBodySection) (source, error) {
+func (f *fetching) bodySection(body io.ReaderAt, l layout, o *imap.FetchItemBodySection) (source, error) {
 	where := l.section(o)
 	if len(o.HeaderFields) > 0 || len(o.HeaderFieldsNot) > 0 {
 		header, err := readHeader(body, where)

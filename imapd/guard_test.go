@@ -104,7 +104,8 @@ func TestDamagedMessage(t *testing.T) {
 	dir := t.TempDir()
 	h := newHouseAt(t, dir, Options{})
 	text := func(name string) string {
-		return "Subject: " + name + "\r\n\r\n" + strings.Repeat("this is the text of "+name+"\r\n", 400)
+		return "Subject: " + name + "\r\n\r\n" + strings.Repeat("what a preview shows\r\n", 40) + // is kept beside the record
+			strings.Repeat("this is the text of "+name+"\r\n", 400)
 	}
 	for _, name := range []string{"first", "second", "third"} {
 		h.deliver("INBOX", text(name))

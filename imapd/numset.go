@@ -21,13 +21,13 @@ func (v *view) resolve(set imap.NumSet) []span {
 		for _, r := range set {
 			b.add(v.uidSpan(mail.UID(r.Start), mail.UID(r.Stop)))
 		}
-		return b.list
+		return b.sorted()
 	case imap.SeqSet:
 		var b spans
 		for _, r := range set {
 			b.add(v.seqSpan(int(r.Start), int(r.Stop)))
 		}
-		return b.list
+		return b.sorted()
 	}
 	return nil
 }
@@ -74,21 +74,30 @@ func (v *view) spansOf(uids []mail.UID) []span {
 	return b.list
 }
 
-// spans gathers spans. The library sorts a set, but for "*" at its end.
+// spans gathers spans.
 type spans struct{ list []span }
 
+// add appends a span, or lengthens the last one.
 func (b *spans) add(s span) {
-	if n := len(b.list); n > 0 {
-		last := &b.list[n-1]
-		s.lo = max(s.lo, last.lo)
-		if s.lo <= last.hi {
-			last.hi = max(last.hi, s.hi)
-			return
-		}
+	if s.lo >= s.hi {
+		return
 	}
-	if s.lo < s.hi {
-		b.list = append(b.list, s)
+	if n := len(b.list); n > 0 && b.list[n-1].lo <= s.lo && s.lo <= b.list[n-1].hi {
+		b.list[n-1].hi = max(b.list[n-1].hi, s.hi)
+		return
 	}
+	b.list = append(b.list, s)
+}
+
+// sorted puts spans in order, where they may overlap: a client may name
+// messages in any order, and twice.
+func (b *spans) sorted() []span {
+	slices.SortFunc(b.list, func(x, y span) int { return x.lo - y.lo })
+	var out spans
+	for _, s := range b.list {
+		out.add(s)
+	}
+	return out.list
 }
 
 func count(list []span) (n int) {
@@ -118,18 +127,4 @@ func (v *view) uidsOf(list []span) []mail.UID {
 		uids = append(uids, v.uids[s.lo:s.hi]...)
 	}
 	return uids
-}
-
-// uidSet makes a set of ascending UIDs.
-func uidSet(uids []mail.UID) imap.UIDSet {
-	set := imap.UIDSet{}
-	for _, u := range uids {
-		uid := imap.UID(u)
-		if n := len(set); n > 0 && set[n-1].Stop+1 == uid {
-			set[n-1].Stop = uid
-			continue
-		}
-		set = append(set, imap.UIDRange{Start: uid, Stop: uid})
-	}
-	return set
 }

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
+	"homemail/imapd/wire"
 	"homemail/mail"
 	"homemail/store"
 )
@@ -18,71 +17,111 @@ import (
 // no index yet.
 const searchTimeout = time.Minute
 
-// Search is SEARCH, RFC 9051 §6.4.4, with the results of RFC 4731 and RFC 5182.
-func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.catchUp(); err != nil {
-		return nil, err
-	}
-	v := s.view
-	var found []int
-	err := s.g.during(searchTimeout, func(ctx context.Context) (err error) {
-		found, err = (&search{s: s, v: v, q: compile(v, c), ctx: ctx}).run()
+// search is SEARCH, RFC 9051 §6.4.4, with the results of RFC 4731 and RFC 5182.
+func (s *session) search(c *call) error {
+	q, err := s.searchArgs()
+	if err != nil {
 		return err
-	})
-	if o.ReturnSave { // also when it failed: then nothing is saved, RFC 5182 §2.1
-		v.save(found, o)
+	}
+	if err := s.catchUp(); err != nil {
+		return err
+	}
+	found, err := s.find(q.root)
+	if q.save { // also when it failed: then nothing is saved, RFC 5182 §2.1
+		s.view.save(found, q)
+	}
+	if err != nil {
+		return err
+	}
+	s.results(c, q, found)
+	return nil
+}
+
+// find finds the messages that fit, by index in the view.
+func (s *session) find(root *criterion) (found []int, err error) {
+	x := &search{s: s, v: s.view, root: root.bind(s.view)}
+	found, open := x.quick()
+	if len(open) > 0 {
+		err = s.g.during(searchTimeout, func(ctx context.Context) (err error) {
+			x.ctx = ctx
+			found, err = x.closer(found, open)
+			return err
+		})
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, no(imap.ResponseCodeLimit, "The search took too long")
 	case errors.Is(err, context.Canceled):
 		return nil, errGone
-	case err != nil:
-		return nil, s.refuse(err, "search")
 	}
-	return v.result(kind, found), nil
+	return found, s.refuse(err, "search")
 }
 
-// result makes the numbers that were asked for out of indices.
-func (v *view) result(kind imapserver.NumKind, found []int) *imap.SearchData {
-	data := &imap.SearchData{Count: uint32(len(found))}
-	number := func(i int) uint32 { return uint32(i + 1) }
-	if kind == imapserver.NumKindUID {
-		number = func(i int) uint32 { return uint32(v.uids[i]) }
-		uids := make([]mail.UID, len(found))
-		for n, i := range found {
-			uids[n] = v.uids[i]
+// results writes SEARCH or ESEARCH, RFC 9051 §7.3.4 and RFC 4731 §3.1.
+func (s *session) results(c *call, q *searching, found []int) {
+	v := s.view
+	number := func(i int) uint32 {
+		if c.uid {
+			return uint32(v.uids[i])
 		}
-		data.All = uidSet(uids)
-	} else {
-		set := imap.SeqSet{}
+		return uint32(i + 1)
+	}
+	highest := mail.ModSeq(0)
+	if q.modSeq {
 		for _, i := range found {
-			num := uint32(i + 1)
-			if n := len(set); n > 0 && set[n-1].Stop+1 == num {
-				set[n-1].Stop = num
-				continue
-			}
-			set = append(set, imap.SeqRange{Start: num, Stop: num})
+			highest = max(highest, v.mod[i])
 		}
-		data.All = set
 	}
-	if len(found) > 0 {
-		data.Min, data.Max = number(found[0]), number(found[len(found)-1])
+	if !q.returns && !s.on.rev2 {
+		s.w.Raw("* SEARCH")
+		for _, i := range found {
+			s.w.Byte(' ').Unsigned(uint64(number(i)))
+		}
+		if q.modSeq && len(found) > 0 { // RFC 7162 §3.1.5
+			s.w.Raw(" (MODSEQ ").Unsigned(uint64(highest)).Byte(')')
+		}
+		s.w.End()
+		return
 	}
-	return data
+	if q.save && !(q.min || q.max || q.all || q.count) { // RFC 5182 §2.1: saved, and not told
+		return
+	}
+	all := q.all || !(q.min || q.max || q.count)
+	s.w.Raw("* ESEARCH (TAG ").String(c.tag).Byte(')')
+	if c.uid {
+		s.w.Raw(" UID")
+	}
+	if len(found) > 0 && q.min {
+		s.w.Raw(" MIN ").Unsigned(uint64(number(found[0])))
+	}
+	if len(found) > 0 && q.max {
+		s.w.Raw(" MAX ").Unsigned(uint64(number(found[len(found)-1])))
+	}
+	if len(found) > 0 && all {
+		nums := make([]uint32, len(found))
+		for n, i := range found {
+			nums[n] = number(i)
+		}
+		wire.Set(s.w.Raw(" ALL "), nums)
+	}
+	if q.count {
+		s.w.Raw(" COUNT ").Number(int64(len(found)))
+	}
+	if q.modSeq && len(found) > 0 {
+		s.w.Raw(" MODSEQ ").Unsigned(uint64(highest))
+	}
+	s.w.End()
 }
 
 // save keeps a result for "$", RFC 5182 §2.4.
-func (v *view) save(found []int, o *imap.SearchOptions) {
+func (v *view) save(found []int, q *searching) {
 	v.saved = nil
-	if !o.ReturnAll && !o.ReturnCount && len(found) > 0 {
+	if !q.all && !q.count && (q.min || q.max) && len(found) > 0 {
 		ends := []int{}
-		if o.ReturnMin {
+		if q.min {
 			ends = append(ends, found[0])
 		}
-		if o.ReturnMax {
+		if q.max {
 			ends = append(ends, found[len(found)-1])
 		}
 		found = slices.Compact(ends)
@@ -95,27 +134,29 @@ func (v *view) save(found []int, o *imap.SearchOptions) {
 // A search goes through the messages of a view: first with what the view
 // knows, then, for those left, with their records, headers and bodies.
 type search struct {
-	s   *session
-	v   *view
-	q   *query
-	ctx context.Context
+	s    *session
+	v    *view
+	root *criterion
+	ctx  context.Context
 }
 
-func (x *search) run() (found []int, err error) {
-	var open []mail.UID // those about which the view does not know enough
+// quick finds what the view can tell: messages that fit, and those that need a
+// closer look.
+func (x *search) quick() (found []int, open []mail.UID) {
 	for i := range x.v.told {
-		switch x.q.quick(x.v, i) {
+		switch x.root.quick(x.v, i) {
 		case yes:
 			found = append(found, i)
 		case maybe:
 			open = append(open, x.v.uids[i])
 		}
-		if i%1024 == 0 && x.ctx.Err() != nil {
-			return nil, x.ctx.Err()
-		}
 	}
-	f := &fetch{s: x.s, v: x.v}
-	err = f.records(open, func(m *store.Message) error {
+	return found, open
+}
+
+func (x *search) closer(found []int, open []mail.UID) ([]int, error) {
+	f := &fetching{s: x.s, v: x.v}
+	err := f.records(open, func(m *store.Message) error {
 		if err := x.ctx.Err(); err != nil {
 			return err
 		}
@@ -123,7 +164,7 @@ func (x *search) run() (found []int, err error) {
 		if !ok {
 			return nil
 		}
-		hit, err := x.q.match(&candidate{x: x, m: m, i: i})
+		hit, err := x.root.match(&candidate{x: x, m: m, i: i})
 		if hit {
 			found = append(found, i)
 		}
@@ -131,40 +172,6 @@ func (x *search) run() (found []int, err error) {
 	})
 	slices.Sort(found) // damaged messages are logged, and not found
 	return found, err
-}
-
-// A query is criteria whose number sets are resolved.
-type query struct {
-	c    *imap.SearchCriteria
-	sets [][]span
-	flag map[uint32]bool // by state: whether the flags fit
-	body []*finder       // BODY
-	text []*finder       // TEXT
-	not  []*query
-	or   [][2]*query
-}
-
-func compile(v *view, c *imap.SearchCriteria) *query {
-	q := &query{c: c, flag: make(map[uint32]bool)}
-	for _, s := range c.SeqNum {
-		q.sets = append(q.sets, v.resolve(s))
-	}
-	for _, s := range c.UID {
-		q.sets = append(q.sets, v.resolve(s))
-	}
-	for _, s := range c.Body {
-		q.body = append(q.body, newFinder(s))
-	}
-	for _, s := range c.Text {
-		q.text = append(q.text, newFinder(s))
-	}
-	for i := range c.Not {
-		q.not = append(q.not, compile(v, &c.Not[i]))
-	}
-	for i := range c.Or {
-		q.or = append(q.or, [2]*query{compile(v, &c.Or[i][0]), compile(v, &c.Or[i][1])})
-	}
-	return q
 }
 
 // A truth is an answer that may need a closer look.
@@ -176,109 +183,109 @@ const (
 	yes
 )
 
+func sure(b bool) truth {
+	if b {
+		return yes
+	}
+	return nope
+}
+
 // quick answers with the view alone.
-func (q *query) quick(v *view, i int) truth {
-	for _, set := range q.sets {
-		if !contains(set, i) {
-			return nope
+func (c *criterion) quick(v *view, i int) truth {
+	switch c.op {
+	case opAll:
+		return yes
+	case opAnd:
+		all := yes
+		for _, kid := range c.kids {
+			if all = min(all, kid.quick(v, i)); all == nope {
+				break
+			}
 		}
+		return all
+	case opOr:
+		return max(c.kids[0].quick(v, i), c.kids[1].quick(v, i))
+	case opNot:
+		return yes - c.kids[0].quick(v, i)
+	case opSet:
+		return sure(contains(c.spans, i))
+	case opFlag:
+		return sure(v.at(i).has(c.name))
+	case opModSeq:
+		return sure(v.mod[i] >= mail.ModSeq(c.num))
 	}
-	if !q.flagsFit(v, v.state[i]) {
-		return nope
-	}
-	all := yes
-	if q.needsRecord() {
-		all = maybe
-	}
-	for _, n := range q.not {
-		all = min(all, yes-n.quick(v, i))
-	}
-	for _, o := range q.or {
-		all = min(all, max(o[0].quick(v, i), o[1].quick(v, i)))
-	}
-	return all
+	return maybe
 }
 
-func (q *query) needsRecord() bool {
-	c := q.c
-	return !c.Since.IsZero() || !c.Before.IsZero() || !c.SentSince.IsZero() || !c.SentBefore.IsZero() ||
-		c.Larger > 0 || c.Smaller > 0 || len(c.Header) > 0 || len(c.Body) > 0 || len(c.Text) > 0
-}
-
-func (q *query) flagsFit(v *view, state uint32) bool {
-	fits, ok := q.flag[state]
-	if !ok {
-		names := v.flags.list(state)
-		has := func(f imap.Flag) bool {
-			return slices.ContainsFunc(names, func(n imap.Flag) bool { return strings.EqualFold(string(n), string(f)) })
+// match answers with the message. Of several that all have to fit the dear ones
+// come last.
+func (c *criterion) match(m *candidate) (bool, error) {
+	if t := c.quick(m.x.v, m.i); t != maybe {
+		return t == yes, nil
+	}
+	switch c.op {
+	case opAnd:
+		for _, dear := range [...]bool{false, true} {
+			for _, kid := range c.kids {
+				if kid.dear() != dear {
+					continue
+				}
+				if ok, err := kid.match(m); !ok || err != nil {
+					return false, err
+				}
+			}
 		}
-		fits = !slices.ContainsFunc(q.c.Flag, func(f imap.Flag) bool { return !has(f) }) &&
-			!slices.ContainsFunc(q.c.NotFlag, has)
-		q.flag[state] = fits
-	}
-	return fits
-}
-
-// match answers with the message, cheap criteria first.
-func (q *query) match(m *candidate) (bool, error) {
-	if q.quick(m.x.v, m.i) == nope || !q.sizeAndDateFit(m.m) {
-		return false, nil
-	}
-	if ok, err := q.sentFits(m); !ok || err != nil {
-		return false, err
-	}
-	for _, h := range q.c.Header {
-		if ok, err := m.hasHeader(h.Key, h.Value); !ok || err != nil {
-			return false, err
-		}
-	}
-	for _, n := range q.not {
-		if hit, err := n.match(m); hit || err != nil {
-			return false, err
-		}
-	}
-	for _, o := range q.or {
-		hit, err := o[0].match(m)
-		if !hit && err == nil {
-			hit, err = o[1].match(m)
-		}
-		if !hit || err != nil {
-			return false, err
-		}
-	}
-	for _, f := range q.body {
-		if ok, err := m.find(f, false); !ok || err != nil {
-			return false, err
-		}
-	}
-	for _, f := range q.text {
-		if ok, err := m.find(f, true); !ok || err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func (q *query) sizeAndDateFit(m *store.Message) bool {
-	c := q.c
-	return (c.Larger == 0 || m.Size > c.Larger) && (c.Smaller == 0 || m.Size < c.Smaller) &&
-		dateFits(m.Date, c.Since, c.Before)
-}
-
-func (q *query) sentFits(m *candidate) (bool, error) {
-	if q.c.SentSince.IsZero() && q.c.SentBefore.IsZero() {
 		return true, nil
+	case opOr:
+		ok, err := c.kids[0].match(m)
+		if !ok && err == nil {
+			ok, err = c.kids[1].match(m)
+		}
+		return ok, err
+	case opNot:
+		ok, err := c.kids[0].match(m)
+		return !ok && err == nil, err
+	case opHeader:
+		return m.hasHeader(c.name, c.text)
+	case opBody:
+		return m.find(c.find, false)
+	case opText:
+		return m.find(c.find, true)
+	}
+	return c.matchRecord(m)
+}
+
+// dear reports whether a body has to be read.
+func (c *criterion) dear() bool {
+	return c.op == opBody || c.op == opText || slices.ContainsFunc(c.kids, (*criterion).dear)
+}
+
+// matchRecord answers with the record.
+func (c *criterion) matchRecord(m *candidate) (bool, error) {
+	switch c.op {
+	case opLarger:
+		return m.m.Size > c.num, nil
+	case opSmaller:
+		return m.m.Size < c.num, nil
+	case opSince:
+		return !day(m.m.Date).Before(c.date), nil
+	case opBefore:
+		return day(m.m.Date).Before(c.date), nil
+	case opSavedSince:
+		return !day(m.m.Saved).Before(c.date), nil
+	case opSavedBefore:
+		return day(m.m.Saved).Before(c.date), nil
+	case opOlder:
+		return !m.m.Date.After(c.date), nil
 	}
 	st, err := m.structure()
 	if err != nil || st.Envelope.Time.IsZero() {
 		return false, err
 	}
-	return dateFits(st.Envelope.Time, q.c.SentSince, q.c.SentBefore), nil
+	return day(st.Envelope.Time).Before(c.date) == (c.op == opSentBefore), nil
 }
 
-// dateFits compares dates as they are written, without time and zone,
-// RFC 9051 §6.4.4.
-func dateFits(t, since, before time.Time) bool {
-	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	return (since.IsZero() || !day.Before(since)) && (before.IsZero() || day.Before(before))
+// day is a date as it is written, without time and zone, RFC 9051 §6.4.4.
+func day(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 }

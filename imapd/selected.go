@@ -2,52 +2,15 @@ package imapd
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
+	"homemail/imapd/wire"
 	"homemail/mail"
 	"homemail/store"
 )
-
-// Select is SELECT and EXAMINE, RFC 9051 §6.3.2 and §6.3.3.
-func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deselect()
-	box, err := s.acct.Mailbox(name)
-	if err != nil {
-		return nil, s.refuse(err, "select")
-	}
-	watch := s.acct.Watch(box.ID) // before reading, so that nothing is missed
-	list, err := s.entries(box.ID)
-	if err != nil {
-		watch.Close()
-		return nil, s.refuse(err, "select")
-	}
-	v := newView(box, list)
-	v.watch, v.readOnly = watch, o.ReadOnly
-	s.view = v
-
-	data := &imap.SelectData{
-		Flags: v.flags.names(), PermanentFlags: []imap.Flag{}, NumMessages: uint32(len(v.uids)),
-		UIDNext: imap.UID(box.UIDNext), UIDValidity: box.UIDValidity,
-	}
-	if len(v.uids) > 0 { // one may have come since box was read
-		data.UIDNext = max(data.UIDNext, imap.UID(v.uids[len(v.uids)-1])+1)
-	}
-	if !o.ReadOnly {
-		data.PermanentFlags = append(v.flags.names(), imap.FlagWildcard)
-	}
-	i := slices.IndexFunc(v.state, func(st uint32) bool { return !v.flags.states[st].flags.Has(mail.Seen) })
-	data.FirstUnseenSeqNum = uint32(i + 1)
-	if s.rev2() {
-		data.List = s.listed(&box, descendants{}, &imap.ListOptions{})
-		data.List.Attrs = data.List.Attrs[1:] // whether it has children was not asked
-	}
-	return data, nil
-}
 
 // entries reads what a mailbox holds, as far as it can be read.
 func (s *session) entries(box mail.MailboxID) ([]store.Entry, error) {
@@ -57,14 +20,6 @@ func (s *session) entries(box mail.MailboxID) ([]store.Entry, error) {
 		err = nil
 	}
 	return list, err
-}
-
-// Unselect is UNSELECT, RFC 9051 §6.4.2, and the end of CLOSE.
-func (s *session) Unselect() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deselect()
-	return nil
 }
 
 func (s *session) deselect() {
@@ -81,8 +36,11 @@ func (s *session) catchUp() error {
 	select {
 	case <-v.watch.C:
 	default:
-		return nil
+		if !v.again {
+			return nil
+		}
 	}
+	v.again = false
 	return s.read()
 }
 
@@ -106,7 +64,7 @@ func (s *session) read() error {
 		c.Changed, err = s.entries(v.box)
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		s.g.hangUp("The selected mailbox was deleted")
+		s.hangUp("The selected mailbox was deleted")
 		return no(imap.ResponseCodeNonExistent, "The selected mailbox was deleted")
 	}
 	if err != nil {
@@ -116,73 +74,64 @@ func (s *session) read() error {
 	return nil
 }
 
-// Poll tells the client what happened, after a command, RFC 9051 §5.2.
-func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.view == nil {
-		return nil
-	}
-	if err := s.catchUp(); err != nil {
-		return s.hear(err)
-	}
-	return s.view.tell(w, allowExpunge)
-}
-
-// hear deals with an error outside of a command's answer: the library would
-// end the connection without a word. The command itself was done, so changes
-// that cannot be read now are left for later.
-func (s *session) hear(err error) error {
-	if s.g.hungUp() {
-		return err
-	}
-	return nil
-}
-
-// Idle is IDLE, RFC 9051 §6.3.13. The watch stands since SELECT and is only
-// emptied before the mailbox is read, so no change falls between two reads.
-func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
-	s.mu.Lock()
+// tell tells the client all that it may know now.
+func (s *session) tell(expunge bool) {
 	v := s.view
-	s.mu.Unlock()
-	if v == nil {
-		<-stop
-		return nil
+	if expunge && len(v.gone) > 0 {
+		s.tellGone(v.expunge(v.gone))
 	}
-	for {
-		if err := s.idleOnce(w, v); err != nil {
-			return err
-		}
-		select {
-		case <-v.watch.C:
-			s.mu.Lock()
-			err := s.refreshed(v)
-			s.mu.Unlock()
-			if err != nil {
-				return s.hear(err)
-			}
-		case <-stop:
-			return nil
+	if len(v.uids) > v.told {
+		v.told = len(v.uids)
+		s.w.Numbered(uint32(v.told), "EXISTS").End()
+	}
+	if v.flags.fresh {
+		v.flags.fresh = false
+		s.w.Raw("* FLAGS (").Raw(v.flags.names()).Raw(")").End()
+	}
+	if len(v.changed) == 0 {
+		return
+	}
+	uids := slices.Sorted(maps.Keys(v.changed))
+	clear(v.changed)
+	for _, uid := range uids {
+		i, ok := v.index(uid)
+		if _, gone := v.gone[uid]; !gone && ok && i < v.told {
+			s.tellFlags(i)
 		}
 	}
 }
 
-// refreshed reads changes if v is still the view.
-func (s *session) refreshed(v *view) error {
-	if s.over || s.view != v {
-		return nil
+// tellGone tells of messages that are gone: RFC 9051 §7.5.1 EXPUNGE, the highest
+// number first so that each is still right, or RFC 7162 §3.2.10 VANISHED.
+func (s *session) tellGone(uids []mail.UID, nums []uint32) {
+	if len(uids) > 0 && (s.on.qresync || s.on.uidOnly) {
+		s.w.Raw("* VANISHED ")
+		wire.Set(s.w, uids).End()
+		return
 	}
-	return s.read()
+	for _, n := range slices.Backward(nums) {
+		s.w.Numbered(n, "EXPUNGE").End()
+	}
 }
 
-func (s *session) idleOnce(w *imapserver.UpdateWriter, v *view) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over || s.view != v {
-		return nil
+// tellFlags tells the flags of a message that nobody asked for.
+func (s *session) tellFlags(i int) {
+	s.beginFetch(i, true).Raw("FLAGS ").Raw(s.view.at(i).text)
+	if s.on.condStore { // RFC 7162 §3.1
+		s.w.Raw(" MODSEQ (").Unsigned(uint64(s.view.mod[i])).Byte(')')
 	}
-	if err := s.catchUp(); err != nil {
-		return s.hear(err)
+	s.w.Byte(')').End()
+}
+
+// beginFetch begins a FETCH response, with its UID and a space behind it if
+// that is wanted; or the UIDFETCH of RFC 9586 §3.4.
+func (s *session) beginFetch(i int, uid bool) *wire.Writer {
+	if s.on.uidOnly {
+		return s.w.Numbered(uint32(s.view.uids[i]), "UIDFETCH (")
 	}
-	return v.tell(w, true)
+	s.w.Numbered(uint32(i+1), "FETCH (")
+	if uid {
+		s.w.Raw("UID ").Unsigned(uint64(s.view.uids[i])).Byte(' ')
+	}
+	return s.w
 }

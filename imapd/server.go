@@ -1,7 +1,7 @@
 // Package imapd is the IMAP door: IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051)
-// on ports 143 and 993. It translates between go-imap's server and the store:
-// each session keeps its own view of the selected mailbox, and everything that
-// lasts is in the store. It never parses a message and never keeps one in memory.
+// on ports 143 and 993, with the extensions that docs/imap.md lists. Each session
+// keeps its own view of the selected mailbox, and everything that lasts is in the
+// store. It never parses a message and never keeps one in memory.
 package imapd
 
 import (
@@ -12,12 +12,8 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
 	"homemail/signin"
 	"homemail/store"
@@ -41,8 +37,7 @@ type Options struct {
 
 // A Server serves IMAP on any number of listeners.
 type Server struct {
-	o    Options
-	imap *imapserver.Server
+	o Options
 }
 
 // New returns a server. It starts nothing.
@@ -54,30 +49,7 @@ func New(o Options) *Server {
 		o.AppendLimit = defaultAppendLimit
 	}
 	o.AppendLimit = min(o.AppendLimit, math.MaxUint32)
-	s := &Server{o: o}
-	s.imap = imapserver.New(&imapserver.Options{
-		NewSession: s.newSession,
-		Caps:       capabilities(),
-		Logger:     libraryLog{o.Log},
-		// The library sees a guard, never the *tls.Conn under it, and so cannot
-		// tell that TLS is on. Only TLS connections are ever handed to it: see
-		// Server.handle.
-		InsecureAuth: true,
-	})
-	return s
-}
-
-func capabilities() imap.CapSet {
-	set := make(imap.CapSet)
-	for _, c := range []imap.Cap{
-		imap.CapIMAP4rev1, imap.CapIMAP4rev2, imap.CapNamespace, imap.CapUIDPlus, imap.CapESearch,
-		imap.CapSearchRes, imap.CapListExtended, imap.CapListStatus, imap.CapMove, imap.CapStatusSize,
-		imap.CapBinary, imap.CapChildren, imap.CapSpecialUse, imap.CapCreateSpecialUse, imap.CapLiteralPlus,
-		imap.CapAppendLimit,
-	} {
-		set[c] = struct{}{}
-	}
-	return set
+	return &Server{o: o}
 }
 
 // Serve serves the connections of l until ctx ends, then says BYE to all of
@@ -87,23 +59,18 @@ func capabilities() imap.CapSet {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	h := &handoff{addr: l.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
-	served := make(chan error, 1)
-	go func() { served <- s.imap.Serve(h) }()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 
 	var open sync.WaitGroup
-	err := s.accept(ctx, l, h, &open)
+	err := s.accept(ctx, l, &open)
 	l.Close()
 	cancel()    // every guard says BYE, and closes what has not ended in time
 	open.Wait() // so this is bounded
-	h.Close()
-	<-served
 	return err
 }
 
 // accept hands every connection of l to a goroutine of its own until l fails.
-func (s *Server) accept(ctx context.Context, l net.Listener, h *handoff, open *sync.WaitGroup) error {
+func (s *Server) accept(ctx context.Context, l net.Listener, open *sync.WaitGroup) error {
 	for wait := time.Duration(0); ; {
 		c, err := l.Accept()
 		var ne net.Error
@@ -124,33 +91,27 @@ func (s *Server) accept(ctx context.Context, l net.Listener, h *handoff, open *s
 			return fmt.Errorf("imap on %v: %w", l.Addr(), err)
 		}
 		open.Add(1)
-		go s.handle(ctx, c, h, open)
+		go func() {
+			defer open.Done()
+			s.handle(ctx, c)
+		}()
 	}
 }
 
-// handle brings a connection under TLS and hands it to the library. From then
-// on the session owns it, and counts it out of open when it ends.
-func (s *Server) handle(ctx context.Context, c net.Conn, h *handoff, open *sync.WaitGroup) {
+// handle brings a connection under TLS and serves it to its end.
+func (s *Server) handle(ctx context.Context, c net.Conn) {
 	begun := time.Now()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	tc, upgraded, err := s.secure(ctx, c)
+	stop()
 	if err != nil {
 		s.o.Log.Debug("imap connection ended before TLS", "remote", c.RemoteAddr().String(), "err", err)
 		c.Close()
-		open.Done()
 		return
 	}
-	stop()
 	g := newGuard(ctx, tc, begun, upgraded)
-	stop = context.AfterFunc(ctx, func() { g.bye("Server is shutting down", stopTimeout) })
-	g.done = func() {
-		stop()
-		open.Done()
-	}
-	if !h.give(g) {
-		c.Close()
-		g.done()
-	}
+	defer context.AfterFunc(ctx, func() { g.bye("Server is shutting down", stopTimeout) })()
+	s.newSession(g).serve()
 }
 
 // secure does the TLS handshake, after STARTTLS if c is not of a TLS listener.
@@ -165,50 +126,4 @@ func (s *Server) secure(ctx context.Context, c net.Conn) (tc *tls.Conn, upgraded
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	return tc, !ok, tc.HandshakeContext(ctx)
-}
-
-// A handoff is a listener whose connections come from Server.handle.
-type handoff struct {
-	addr   net.Addr
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (h *handoff) give(c net.Conn) bool {
-	select {
-	case h.conns <- c:
-		return true
-	case <-h.closed:
-		return false
-	}
-}
-
-func (h *handoff) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.conns:
-		return c, nil
-	case <-h.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (h *handoff) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return nil
-}
-
-func (h *handoff) Addr() net.Addr { return h.addr }
-
-// libraryLog takes what the library says. Nearly all of it is clients that
-// went away; a panic is ours.
-type libraryLog struct{ log *slog.Logger }
-
-func (l libraryLog) Printf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if strings.HasPrefix(text, "panic") {
-		l.log.Error("imap command failed", "err", text)
-		return
-	}
-	l.log.Debug("imap library", "text", text)
 }

@@ -2,81 +2,105 @@ package imapd
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
-	"sync"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-sasl"
 
+	"homemail/imapd/wire"
 	"homemail/signin"
 	"homemail/store"
 )
 
 const (
 	loginTries   = 5               // wrong passwords before we hang up
+	errorTries   = 20              // commands one after another that are none, before we hang up
 	revokedGrace = 2 * time.Second // for the running command when a device was revoked: 5 s in all
+	maxCommand   = wire.MaxCommand
 )
 
-// A session is one client's connection. The library calls one method at a
-// time, except that Idle may still be on its way out when the next one comes.
+// A session is one client's connection. Its goroutine has the guard's turn
+// whenever it does not wait for the client; all fields belong to who has it.
 type session struct {
-	s    *Server
-	conn *imapserver.Conn
-	g    *guard
-	at   signin.Attempt
-	log  *slog.Logger
+	s   *Server
+	g   *guard
+	l   *wire.Lexer
+	w   *wire.Writer
+	at  signin.Attempt
+	log *slog.Logger
 
-	fails  int
+	fails  int             // at signing in
+	errs   int             // BADs in a row
 	signed *signin.Session // nil until signed in
+	left   chan struct{}   // closed when signed is over
 	acct   *store.Account
-	ended  chan struct{}
-
-	mu   sync.Mutex // over the view, for Idle
-	view *view      // of the selected mailbox, nil if none
-	over bool
+	off    map[string]bool // capabilities that the account does without
+	on     enabled
+	view   *view  // of the selected mailbox, nil if none
+	quit   string // BYE text, for the end of the command
 }
 
-var (
-	_ imapserver.SessionIMAP4rev2   = (*session)(nil)
-	_ imapserver.SessionSASL        = (*session)(nil)
-	_ imapserver.SessionAppendLimit = (*session)(nil)
-)
+// enabled is what the client has asked for by ENABLE (RFC 9051 §6.3.1), or by
+// using it.
+type enabled struct {
+	rev2, utf8, condStore, qresync, uidOnly bool
+}
 
-func (s *Server) newSession(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-	g, ok := c.NetConn().(*guard)
-	if !ok { // InsecureAuth is set: nothing but a guard may come here
-		return nil, nil, fmt.Errorf("imap: connection of type %T", c.NetConn())
-	}
+func (s *Server) newSession(g *guard) *session {
 	remote := g.RemoteAddr().String()
 	ap, _ := netip.ParseAddrPort(remote)
-	return &session{
-		s: s, conn: c, g: g, ended: make(chan struct{}),
+	x := &session{
+		s: s, g: g, w: wire.NewWriter(g),
 		at:  signin.Attempt{Remote: ap.Addr().Unmap(), Protocol: "imap", TLS: g.tls()},
 		log: s.o.Log.With("remote", remote),
-	}, nil, nil
+	}
+	x.l = wire.NewLexer(g.in, x.proceed)
+	g.working = true
+	g.flush = x.w.Flush
+	g.say = func(line string) error {
+		x.w.Raw(line)
+		return x.w.Flush()
+	}
+	return x
 }
 
-// Close ends the session, however the connection ended.
-func (s *session) Close() error {
-	s.mu.Lock()
-	s.over = true
-	s.deselect()
-	s.mu.Unlock()
-	close(s.ended)
-	if s.signed != nil {
-		s.signed.Close()
+// proceed asks for a synchronising literal, RFC 9051 §4.3. The guard sends it
+// before it waits.
+func (s *session) proceed() error { return s.w.Raw("+ Ready for literal data").End() }
+
+// serve runs commands to the end of the connection.
+func (s *session) serve() {
+	s.g.turn.Lock()
+	defer s.g.turn.Unlock()
+	defer s.close()
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("imap command failed", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	if !s.g.upgraded {
+		s.w.Raw("* OK [CAPABILITY " + s.capabilities() + "] " + s.s.o.Host + " IMAP ready").End()
 	}
+	for s.next() {
+	}
+}
+
+// close ends the session, however the connection ended.
+func (s *session) close() {
+	s.deselect()
+	s.w.Flush()
+	s.g.Close()
 	level := slog.LevelDebug // strangers come and go
 	if s.signed != nil {
 		level = slog.LevelInfo
 	}
 	s.log.Log(context.Background(), level, "imap session ended", "device", s.device(), "lasted", time.Since(s.g.begun).Round(time.Millisecond))
-	s.g.done()
-	return nil
+	s.signOut()
 }
 
 func (s *session) device() string {
@@ -86,69 +110,139 @@ func (s *session) device() string {
 	return s.signed.Device
 }
 
-// Login is LOGIN, RFC 9051 §6.2.3.
-func (s *session) Login(name, password string) error {
-	signed, err := s.s.o.SignIn.Password(s.g.ctx, s.at, name, password)
-	return s.begin(signed, err)
+// A call is one command that a client gave.
+type call struct {
+	tag  string
+	name string // in upper case, "UID FETCH" for example
+	uid  bool   // its numbers are UIDs
+	code string // response code of the OK
+	text string // of the OK, if not "NAME completed"
 }
 
-// begin begins the session of somebody who signed in, or counts a failure.
-func (s *session) begin(signed *signin.Session, err error) error {
-	if err != nil {
-		if s.fails++; s.fails >= loginTries {
-			s.g.hangUp("Too many failed sign-ins")
-		}
-		return s.denied(err)
+// next reads and runs a command. It reports whether to go on.
+func (s *session) next() bool {
+	s.l.Next()
+	if s.l.AtEnd() { // an empty line is nothing
+		return s.l.End() || s.over(s.l.Err())
 	}
-	s.signed, s.acct = signed, signed.Account
-	s.log = s.log.With("account", signed.Account.ID)
-	s.g.signedIn()
-	go func() {
-		select {
-		case <-signed.Done():
-			s.g.bye("This device is signed out", revokedGrace)
-		case <-s.ended:
+	c := &call{tag: s.l.Tag()}
+	s.l.SP()
+	c.name = s.l.Word()
+	if c.name == "UID" && s.l.SP() {
+		c.name, c.uid = "UID "+s.l.Word(), true
+	}
+	err := s.l.Err()
+	if err == nil {
+		err = s.run(c)
+	}
+	if err == errLoggedOut {
+		return false
+	}
+	if bad := s.l.Skip(); bad != nil {
+		return s.over(bad)
+	}
+	s.answer(c, err)
+	if s.w.Err() == nil && s.quit != "" {
+		s.g.farewell(s.quit)
+	}
+	return s.w.Err() == nil && s.quit == ""
+}
+
+// over ends the connection when the stream cannot be read on.
+func (s *session) over(err error) bool {
+	switch {
+	case errors.Is(err, wire.ErrTooLong):
+		s.g.farewell("Command or literal is too long")
+	case errors.Is(err, wire.ErrRefused):
+		s.g.farewell("A literal was refused")
+	case !errors.Is(err, io.ErrUnexpectedEOF):
+		s.log.Debug("imap connection lost", "err", err)
+	}
+	return false
+}
+
+// answer ends a command with its tagged response.
+func (s *session) answer(c *call, err error) {
+	var bad wire.SyntaxError
+	var ours *imap.Error
+	if errors.As(err, &bad) {
+		s.bad(c, string(bad))
+		return
+	}
+	s.errs = 0
+	if err != nil && !errors.As(err, &ours) {
+		err = s.refuse(err, strings.ToLower(c.name))
+		errors.As(err, &ours)
+	}
+	if said := s.poll(c); said != nil && ours == nil {
+		errors.As(s.refuse(said, "poll"), &ours)
+	}
+	if ours == nil {
+		text := c.text
+		if text == "" {
+			text = c.name + " completed"
 		}
-	}()
+		s.tagged(c.tag, "OK", c.code, text)
+		return
+	}
+	s.tagged(c.tag, string(ours.Type), string(ours.Code), ours.Text)
+}
+
+// bad answers what is no command. Who sends nothing else is no mail program.
+func (s *session) bad(c *call, text string) {
+	tag := c.tag
+	if tag == "" {
+		tag = "*"
+	}
+	s.tagged(tag, "BAD", "", text)
+	if s.errs++; s.errs >= errorTries && s.quit == "" {
+		s.quit = "Too many bad commands"
+	}
+}
+
+func (s *session) tagged(tag, status, code, text string) {
+	s.w.Raw(tag).Byte(' ').Raw(status).Byte(' ')
+	if code != "" {
+		s.w.Byte('[').Raw(code).Raw("] ")
+	}
+	s.w.Raw(text).End()
+}
+
+// untagged writes an untagged status response with a code.
+func (s *session) untagged(code, text string) {
+	s.w.Raw("* OK [").Raw(code).Raw("] ").Raw(text).End()
+}
+
+// poll tells the client what happened meanwhile, before the end of a command,
+// RFC 9051 §5.2. EXPUNGE may not come while numbers of messages are in use,
+// §7.5.1.
+func (s *session) poll(c *call) error {
+	if s.view == nil || s.quit != "" {
+		return nil
+	}
+	if err := s.catchUp(); err != nil {
+		return s.hear(err)
+	}
+	numbers := c.name == "FETCH" || c.name == "STORE" || c.name == "SEARCH" || c.name == "SORT" || c.name == "THREAD"
+	s.tell(!numbers)
 	return nil
 }
 
-// AuthenticateMechanisms tells what AUTHENTICATE knows.
-func (s *session) AuthenticateMechanisms() []string { return s.s.o.SignIn.Mechanisms(true) }
-
-// Authenticate begins AUTHENTICATE, RFC 9051 §6.2.2.
-func (s *session) Authenticate(mech string) (sasl.Server, error) {
-	e, err := s.s.o.SignIn.SASL(s.g.ctx, s.at, mech)
-	if err != nil {
-		return nil, s.begin(nil, err)
+// hear deals with an error outside of a command's own work. The command itself
+// was done, so changes that cannot be read now are left for later.
+func (s *session) hear(err error) error {
+	if s.quit != "" {
+		return err
 	}
-	return &exchange{s: s, e: e}, nil
+	s.log.Warn("imap: changes are not told yet", "err", err)
+	return nil
 }
 
-// An exchange is a SASL exchange on the way to a session.
-type exchange struct {
-	s *session
-	e *signin.Exchange
+// end reads the end of the command; its error is one of syntax.
+func (s *session) end() error {
+	s.l.End()
+	return s.l.Err()
 }
 
-// Next takes a response. An empty challenge must be nil for the library, which
-// else writes "=" as for an empty initial response.
-func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
-	challenge, done, err = x.e.Next(response)
-	if err != nil {
-		return nil, false, x.s.begin(nil, err)
-	}
-	if done {
-		return nil, true, x.s.begin(x.e.Session(), nil)
-	}
-	if len(challenge) == 0 {
-		challenge = nil
-	}
-	return challenge, false, nil
-}
-
-// AppendLimit is the APPENDLIMIT of RFC 7889.
-func (s *session) AppendLimit() uint32 { return uint32(s.s.o.AppendLimit) }
-
-// rev2 reports whether the client has enabled IMAP4rev2.
-func (s *session) rev2() bool { return s.conn.EnabledCaps().Has(imap.CapIMAP4rev2) }
+// hangUp ends the connection behind the command's answer.
+func (s *session) hangUp(text string) { s.quit = text }

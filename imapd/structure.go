@@ -1,94 +1,175 @@
 package imapd
 
 import (
-	"math"
-	"strings"
+	"strconv"
 
-	"github.com/emersion/go-imap/v2"
-
+	"homemail/imapd/wire"
 	"homemail/mail/message"
 )
 
-// envelope is ENVELOPE as the record has it, RFC 9051 §7.5.2.
-func envelope(e *message.Envelope) *imap.Envelope {
-	out := &imap.Envelope{
-		Date: e.Time, Subject: e.Subject,
-		From: addresses(e.From), Sender: addresses(e.Sender), ReplyTo: addresses(e.ReplyTo),
-		To: addresses(e.To), Cc: addresses(e.Cc), Bcc: addresses(e.Bcc),
-		MessageID: unbracket(e.MessageID),
-	}
-	if e.InReplyTo != "" { // whole: the library puts the brackets back
-		out.InReplyTo = []string{unbracket(e.InReplyTo)}
-	}
-	return out
+// A renderer writes ENVELOPE and BODYSTRUCTURE as the record has them.
+type renderer struct {
+	utf8     bool // strings may be UTF-8, RFC 6855 §3
+	extended bool // BODYSTRUCTURE, not BODY
 }
 
-func unbracket(id string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(id), "<"), ">")
+// envelope is ENVELOPE, RFC 9051 §7.5.2.
+func (r renderer) envelope(b []byte, e *message.Envelope) []byte {
+	b = append(b, '(')
+	b = r.str(b, e.Date)
+	b = append(b, ' ')
+	b = r.str(b, e.Subject)
+	sender, replyTo := e.Sender, e.ReplyTo
+	if len(sender) == 0 {
+		sender = e.From
+	}
+	if len(replyTo) == 0 {
+		replyTo = e.From
+	}
+	for _, list := range [...][]message.Address{e.From, sender, replyTo, e.To, e.Cc, e.Bcc} {
+		b = append(b, ' ')
+		b = r.addresses(b, list)
+	}
+	b = append(b, ' ')
+	b = r.str(b, e.InReplyTo)
+	b = append(b, ' ')
+	b = r.str(b, e.MessageID)
+	return append(b, ')')
 }
 
-func addresses(list []message.Address) []imap.Address {
-	var out []imap.Address // nil if none: Sender and Reply-To default to From
+func (r renderer) str(b []byte, s string) []byte { return wire.AppendNString(b, s, r.utf8) }
+
+func (r renderer) addresses(b []byte, list []message.Address) []byte {
+	if len(list) == 0 {
+		return append(b, "NIL"...)
+	}
+	b = append(b, '(')
 	for _, a := range list {
-		out = append(out, imap.Address{Name: a.Name, Mailbox: a.Mailbox, Host: a.Host})
+		b = append(b, '(')
+		b = r.str(b, a.Name)
+		b = append(b, " NIL "...)
+		b = r.str(b, a.Mailbox)
+		b = append(b, ' ')
+		b = r.str(b, a.Host)
+		b = append(b, ')')
 	}
-	return out
+	return append(b, ')')
 }
 
-// bodyStructure is BODYSTRUCTURE as the record has it. What the writer cannot
-// say is shown as a leaf: a multipart without parts as text, a message that was
-// not looked into as bytes.
-func bodyStructure(p *message.Part) imap.BodyStructure {
+// body is BODY or BODYSTRUCTURE, RFC 9051 §7.5.2. What the grammar cannot say is
+// shown as a leaf: a multipart without parts as text, a message that was not
+// looked into as bytes.
+func (r renderer) body(b []byte, p *message.Part) []byte {
 	if isMultipart(p) {
-		m := &imap.BodyStructureMultiPart{Subtype: p.Subtype, Extended: &imap.BodyStructureMultiPartExt{
-			Params: params(p.Params), Disposition: disposition(p), Language: p.Language, Location: p.Location,
-		}}
+		b = append(b, '(')
 		for i := range p.Children {
-			m.Children = append(m.Children, bodyStructure(&p.Children[i]))
+			b = r.body(b, &p.Children[i])
 		}
-		return m
+		b = append(b, ' ')
+		b = wire.AppendString(b, p.Subtype, r.utf8)
+		if r.extended {
+			b = append(b, ' ')
+			b = r.params(b, p.Params)
+			b = r.ext(b, p)
+		}
+		return append(b, ')')
 	}
-	leaf := &imap.BodyStructureSinglePart{
-		Type: p.Type, Subtype: p.Subtype, Params: params(p.Params), ID: p.ID, Description: p.Description,
-		Encoding: p.Encoding, Size: uint32(min(max(p.End-p.BodyAt, 0), math.MaxUint32)),
-		Extended: &imap.BodyStructureSinglePartExt{Disposition: disposition(p), Language: p.Language, Location: p.Location},
-	}
+	return r.leaf(b, p)
+}
+
+func (r renderer) leaf(b []byte, p *message.Part) []byte {
+	typ, sub, params := p.Type, p.Subtype, p.Params
 	switch {
 	case isMessage(p):
+	case typ == "multipart":
+		typ, sub, params = "text", "plain", nil
+	case typ == "message" && (sub == "rfc822" || sub == "global"):
+		typ, sub = "application", "octet-stream"
+	}
+	b = append(b, '(')
+	b = wire.AppendString(b, typ, r.utf8)
+	b = append(b, ' ')
+	b = wire.AppendString(b, sub, r.utf8)
+	b = append(b, ' ')
+	b = r.params(b, params)
+	b = append(b, ' ')
+	b = r.str(b, p.ID)
+	b = append(b, ' ')
+	b = r.str(b, p.Description)
+	b = append(b, ' ')
+	b = wire.AppendString(b, p.Encoding, r.utf8)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, max(p.End-p.BodyAt, 0), 10)
+	if isMessage(p) {
 		e := p.Envelope
 		if e == nil {
 			e = &message.Envelope{}
 		}
-		leaf.MessageRFC822 = &imap.BodyStructureMessageRFC822{
-			Envelope: envelope(e), BodyStructure: bodyStructure(&p.Children[0]), NumLines: p.Lines,
+		b = append(b, ' ')
+		b = r.envelope(b, e)
+		b = append(b, ' ')
+		b = r.body(b, &p.Children[0])
+	}
+	if isMessage(p) || typ == "text" {
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, p.Lines, 10)
+	}
+	if r.extended {
+		b = append(b, ' ')
+		b = r.str(b, p.MD5)
+		b = r.ext(b, p)
+	}
+	return append(b, ')')
+}
+
+// ext is what all parts have in BODYSTRUCTURE alone: disposition, language and
+// location.
+func (r renderer) ext(b []byte, p *message.Part) []byte {
+	b = append(b, ' ')
+	if p.Disposition == "" {
+		b = append(b, "NIL"...)
+	} else {
+		b = append(b, '(')
+		b = wire.AppendString(b, p.Disposition, r.utf8)
+		b = append(b, ' ')
+		b = r.params(b, p.DispParams)
+		b = append(b, ')')
+	}
+	b = append(b, ' ')
+	switch len(p.Language) {
+	case 0:
+		b = append(b, "NIL"...)
+	case 1:
+		b = r.str(b, p.Language[0])
+	default:
+		b = append(b, '(')
+		for i, tag := range p.Language {
+			if i > 0 {
+				b = append(b, ' ')
+			}
+			b = wire.AppendString(b, tag, r.utf8)
 		}
-	case p.Type == "multipart":
-		leaf.Type, leaf.Subtype, leaf.Params = "text", "plain", nil
-	case p.Type == "message" && (p.Subtype == "rfc822" || p.Subtype == "global"):
-		leaf.Type, leaf.Subtype = "application", "octet-stream"
+		b = append(b, ')')
 	}
-	if leaf.Type == "text" {
-		leaf.Text = &imap.BodyStructureText{NumLines: p.Lines}
+	b = append(b, ' ')
+	return r.str(b, p.Location)
+}
+
+func (r renderer) params(b []byte, list []message.Param) []byte {
+	if len(list) == 0 {
+		return append(b, "NIL"...)
 	}
-	return leaf
+	b = append(b, '(')
+	for i, p := range list {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = wire.AppendString(b, p.Name, r.utf8)
+		b = append(b, ' ')
+		b = wire.AppendString(b, p.Value, r.utf8)
+	}
+	return append(b, ')')
 }
 
 func isMultipart(p *message.Part) bool { return p.Type == "multipart" && len(p.Children) > 0 }
 func isMessage(p *message.Part) bool   { return p.Type == "message" && len(p.Children) > 0 }
-
-func params(list []message.Param) map[string]string {
-	m := make(map[string]string, len(list))
-	for _, p := range list {
-		if _, twice := m[p.Name]; !twice {
-			m[p.Name] = p.Value
-		}
-	}
-	return m
-}
-
-func disposition(p *message.Part) *imap.BodyStructureDisposition {
-	if p.Disposition == "" {
-		return nil
-	}
-	return &imap.BodyStructureDisposition{Value: p.Disposition, Params: params(p.DispParams)}
-}

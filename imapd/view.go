@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
-
 	"homemail/mail"
 	"homemail/store"
 )
@@ -18,12 +16,14 @@ import (
 type view struct {
 	box      mail.MailboxID
 	watch    *store.Watch
+	again    bool // the watch was emptied, and the mailbox not read
 	readOnly bool
 	deleted  bool // the mailbox is gone, by this client's own hand
 
-	uids  []mail.UID // ascending; number n is uids[n-1]
-	state []uint32   // of each, an index of flags
-	told  int        // how many of uids the client knows of
+	uids  []mail.UID    // ascending; number n is uids[n-1]
+	state []uint32      // of each, an index of flags
+	mod   []mail.ModSeq // of each
+	told  int           // how many of uids the client knows of
 	flags flagStates
 	since mail.ModSeq // changes up to here are in the view
 
@@ -38,11 +38,11 @@ type span struct{ lo, hi int }
 func newView(box store.Mailbox, list []store.Entry) *view {
 	v := &view{
 		box: box.ID, since: box.ModSeq, told: len(list),
-		uids: make([]mail.UID, len(list)), state: make([]uint32, len(list)),
+		uids: make([]mail.UID, len(list)), state: make([]uint32, len(list)), mod: make([]mail.ModSeq, len(list)),
 		gone: make(map[mail.UID]struct{}), changed: make(map[mail.UID]struct{}),
 	}
 	for i, e := range list {
-		v.uids[i], v.state[i] = e.UID, v.flags.of(e.Flags, e.Keywords)
+		v.uids[i], v.state[i], v.mod[i] = e.UID, v.flags.of(e.Flags, e.Keywords), e.ModSeq
 		v.since = max(v.since, e.ModSeq)
 	}
 	v.flags.fresh = false
@@ -72,6 +72,7 @@ func (v *view) set(e store.Entry) {
 	i, ok := v.index(e.UID)
 	switch {
 	case ok:
+		v.mod[i] = max(v.mod[i], e.ModSeq)
 		if st := v.flags.of(e.Flags, e.Keywords); v.state[i] != st {
 			v.state[i] = st
 			v.changed[e.UID] = struct{}{}
@@ -79,6 +80,7 @@ func (v *view) set(e store.Entry) {
 	case i == len(v.uids):
 		v.uids = append(v.uids, e.UID)
 		v.state = append(v.state, v.flags.of(e.Flags, e.Keywords))
+		v.mod = append(v.mod, e.ModSeq)
 	}
 }
 
@@ -98,32 +100,27 @@ func (v *view) replace(list []store.Entry, at mail.ModSeq) {
 	v.apply(c)
 }
 
-// expunge drops messages and says their numbers, the highest first so that
-// each is still right.
-func (v *view) expunge(gone map[mail.UID]struct{}, say func(num uint32) error) error {
-	var at []int
+// expunge drops messages. It returns the UIDs of those that the client knew,
+// ascending, and the numbers that they had.
+func (v *view) expunge(gone map[mail.UID]struct{}) (uids []mail.UID, nums []uint32) {
+	at := make([]int, 0, len(gone))
 	for uid := range gone {
 		if i, ok := v.index(uid); ok {
 			at = append(at, i)
 		}
 	}
 	slices.Sort(at)
-	told := v.told
 	for _, i := range at {
+		uid := v.uids[i]
 		if i < v.told {
-			told--
+			uids, nums = append(uids, uid), append(nums, uint32(i+1))
 		}
+		delete(v.changed, uid)
+		delete(v.gone, uid)
 	}
-	var err error
-	for _, i := range slices.Backward(at) {
-		if i < v.told && err == nil {
-			err = say(uint32(i + 1))
-		}
-		delete(v.changed, v.uids[i])
-		delete(v.gone, v.uids[i])
-	}
-	v.uids, v.state, v.told = without(v.uids, at), without(v.state, at), told
-	return err
+	v.uids, v.state, v.mod = without(v.uids, at), without(v.state, at), without(v.mod, at)
+	v.told -= len(nums)
+	return uids, nums
 }
 
 // without returns list without the elements at the given indices, in place.
@@ -142,67 +139,19 @@ func without[T any](list []T, at []int) []T {
 	return keep
 }
 
-// An updateWriter tells a client of changes; the library's UpdateWriter is one.
-type updateWriter interface {
-	WriteExpunge(seqNum uint32) error
-	WriteNumMessages(n uint32) error
-	WriteMailboxFlags(flags []imap.Flag) error
-	WriteMessageFlags(seqNum uint32, uid imap.UID, flags []imap.Flag) error
-}
-
-// tell tells the client all that it may know now.
-func (v *view) tell(w updateWriter, expunge bool) error {
-	if expunge && len(v.gone) > 0 {
-		if err := v.expunge(v.gone, w.WriteExpunge); err != nil {
-			return err
-		}
-	}
-	if len(v.uids) > v.told {
-		v.told = len(v.uids)
-		if err := w.WriteNumMessages(uint32(v.told)); err != nil {
-			return err
-		}
-	}
-	if v.flags.fresh {
-		v.flags.fresh = false
-		if err := w.WriteMailboxFlags(v.flags.names()); err != nil {
-			return err
-		}
-	}
-	if len(v.changed) == 0 {
-		return nil
-	}
-	uids := make([]mail.UID, 0, len(v.changed))
-	for uid := range v.changed {
-		uids = append(uids, uid)
-	}
-	slices.Sort(uids)
-	clear(v.changed)
-	for _, uid := range uids {
-		i, ok := v.index(uid)
-		if _, gone := v.gone[uid]; gone || !ok || i >= v.told {
-			continue
-		}
-		if err := w.WriteMessageFlags(uint32(i+1), imap.UID(uid), v.flags.list(v.state[i])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // flagStates holds each combination of flags and keywords once.
 type flagStates struct {
 	states []flagState
 	plain  [32]uint32 // states without keywords, by flags; index+1
 	byKey  map[string]uint32
-	words  []imap.Flag // all keywords seen
-	fresh  bool        // words has some that FLAGS did not name
+	words  []string // all keywords seen
+	fresh  bool     // words has some that FLAGS did not name
 }
 
 type flagState struct {
 	flags    mail.Flags
 	keywords []string
-	names    []imap.Flag
+	text     string // as FETCH shows them, in parentheses
 }
 
 // of returns the number of a combination.
@@ -229,13 +178,10 @@ func (f *flagStates) of(flags mail.Flags, keywords []string) uint32 {
 
 func (f *flagStates) add(flags mail.Flags, keywords []string) uint32 {
 	st := flagState{flags: flags, keywords: keywords}
-	for _, name := range flags.AppendNames(nil) {
-		st.names = append(st.names, imap.Flag(name))
-	}
+	st.text = "(" + strings.Join(append(flags.AppendNames(nil), keywords...), " ") + ")"
 	for _, word := range keywords {
-		st.names = append(st.names, imap.Flag(word))
-		if !slices.Contains(f.words, imap.Flag(word)) {
-			f.words = append(f.words, imap.Flag(word))
+		if !slices.Contains(f.words, word) {
+			f.words = append(f.words, word)
 			f.fresh = true
 		}
 	}
@@ -243,20 +189,29 @@ func (f *flagStates) add(flags mail.Flags, keywords []string) uint32 {
 	return uint32(len(f.states) - 1)
 }
 
-func (f *flagStates) list(state uint32) []imap.Flag { return f.states[state].names }
-
 // names are the flags that messages of the mailbox may have.
-func (f *flagStates) names() []imap.Flag {
-	return append([]imap.Flag{imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagSeen, imap.FlagDraft}, f.words...)
+func (f *flagStates) names() string {
+	return strings.Join(append([]string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}, f.words...), " ")
+}
+
+// at is the state of message number i+1.
+func (v *view) at(i int) *flagState { return &v.flags.states[v.state[i]] }
+
+// has reports whether the flags of a state hold one with a name.
+func (st *flagState) has(name string) bool {
+	if bit, ok := mail.ParseFlag(name); ok {
+		return st.flags.Has(bit)
+	}
+	return slices.ContainsFunc(st.keywords, func(w string) bool { return strings.EqualFold(w, name) })
 }
 
 // flagSet splits flags into those with a bit and keywords. \Recent cannot be set.
-func flagSet(flags []imap.Flag) (bits mail.Flags, keywords []string) {
+func flagSet(flags []string) (bits mail.Flags, keywords []string) {
 	for _, name := range flags {
-		if bit, ok := mail.ParseFlag(string(name)); ok {
+		if bit, ok := mail.ParseFlag(name); ok {
 			bits |= bit
-		} else if !strings.HasPrefix(string(name), `\`) && !slices.Contains(keywords, string(name)) {
-			keywords = append(keywords, string(name))
+		} else if !strings.HasPrefix(name, `\`) && !slices.Contains(keywords, name) {
+			keywords = append(keywords, name)
 		}
 	}
 	return bits, keywords

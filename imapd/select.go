@@ -1,0 +1,119 @@
+package imapd
+
+import (
+	"slices"
+
+	"homemail/mail"
+	"homemail/store"
+)
+
+// selectBox is SELECT and EXAMINE, RFC 9051 §6.3.2 and §6.3.3.
+func (s *session) selectBox(c *call) error {
+	s.l.SP()
+	name := s.l.Mailbox()
+	if s.l.Accept(' ') {
+		s.selectParams()
+	}
+	if err := s.end(); err != nil {
+		return err
+	}
+	if s.view != nil { // RFC 9051 §7.1 CLOSED
+		s.deselect()
+		s.untagged("CLOSED", "Previous mailbox is now closed")
+	}
+	box, err := s.open(name, c.name == "EXAMINE")
+	if err != nil {
+		return err
+	}
+	s.describe(box)
+	c.code = "READ-WRITE"
+	if s.view.readOnly {
+		c.code = "READ-ONLY"
+	}
+	return nil
+}
+
+// selectParams reads the parameters of SELECT.
+func (s *session) selectParams() {
+	s.l.List(func() {
+		switch s.l.Word() {
+		case "CONDSTORE": // RFC 7162 §3.1.8
+			s.on.condStore = true
+		default:
+			s.l.Fail("Unknown parameter of SELECT")
+		}
+	})
+}
+
+// open makes a mailbox the selected one.
+func (s *session) open(name string, readOnly bool) (*store.Mailbox, error) {
+	box, err := s.acct.Mailbox(name)
+	if err != nil {
+		return nil, s.refuse(err, "select")
+	}
+	watch := s.acct.Watch(box.ID) // before reading, so that nothing is missed
+	list, err := s.entries(box.ID)
+	if err != nil {
+		watch.Close()
+		return nil, s.refuse(err, "select")
+	}
+	v := newView(box, list)
+	v.watch, v.readOnly = watch, readOnly
+	s.view = v
+	if n := len(v.uids); n > 0 { // one may have come since box was read
+		box.UIDNext = max(box.UIDNext, v.uids[n-1]+1)
+	}
+	box.ModSeq = v.since
+	return &box, nil
+}
+
+// describe tells what is selected, RFC 9051 §6.3.2.
+func (s *session) describe(box *store.Mailbox) {
+	v := s.view
+	s.w.Raw("* FLAGS (").Raw(v.flags.names()).Raw(")").End()
+	s.w.Numbered(uint32(v.told), "EXISTS").End()
+	if !s.on.rev2 {
+		s.w.Raw("* 0 RECENT").End()
+		i := slices.IndexFunc(v.state, func(st uint32) bool { return !v.flags.states[st].flags.Has(mail.Seen) })
+		if i >= 0 {
+			s.w.Raw("* OK [UNSEEN ").Number(int64(i + 1)).Raw("] First unseen message").End()
+		}
+	}
+	permanent := ""
+	if !v.readOnly {
+		permanent = v.flags.names() + ` \*`
+	}
+	s.untagged("PERMANENTFLAGS ("+permanent+")", "Permanent flags")
+	s.w.Raw("* OK [UIDNEXT ").Unsigned(uint64(box.UIDNext)).Raw("] Predicted next UID").End()
+	s.w.Raw("* OK [UIDVALIDITY ").Unsigned(uint64(box.UIDValidity)).Raw("] UIDs valid").End()
+	s.w.Raw("* OK [HIGHESTMODSEQ ").Unsigned(uint64(box.ModSeq)).Raw("] Highest mod-sequence").End() // RFC 7162 §3.1.2.1
+	if s.on.rev2 {                                                                                   // RFC 9051 §6.3.2
+		s.w.Raw("* LIST (")
+		if use := attrOf(box); use != "" {
+			s.w.Raw(use)
+		}
+		s.w.Raw(`) "/" `).Mailbox(box.Name).End()
+	}
+}
+
+// closeBox is CLOSE, RFC 9051 §6.4.1: it expunges without a word.
+func (s *session) closeBox(*call) error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	var err error
+	if !s.view.readOnly {
+		_, err = s.remove(nil)
+	}
+	s.deselect()
+	return err
+}
+
+// unselect is UNSELECT, RFC 9051 §6.4.2.
+func (s *session) unselect(*call) error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	s.deselect()
+	return nil
+}
