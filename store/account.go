@@ -237,8 +237,10 @@ func (s *Store) RemoveAccount(address mail.Path) error {
 		for _, d := range p.Devices {
 			t.del(lastUseKey(p.ID, d.ID))
 		}
-		if err := t.dropAll(k(tThread).acct(p.ID)); err != nil {
-			return err
+		for _, table := range []byte{tThread, tAnnotation} {
+			if err := t.dropAll(k(table).acct(p.ID)); err != nil {
+				return err
+			}
 		}
 		t.tell(watchKey{})
 		return t.dropFromAliases(p.Address)

@@ -98,6 +98,7 @@ func (t *tx) storeFlags(a mail.AccountID, mbox mail.MailboxID, uids []mail.UID, 
 		if e.Flags != was.Flags || !slices.Equal(e.Keywords, was.Keywords) {
 			box.countFlags(&was, -1)
 			box.countFlags(&e, 1)
+			box.know(e.Keywords)
 			box.ModSeq++
 			e.ModSeq = box.ModSeq
 			t.putEntry(a, mbox, &e, was.ModSeq)

@@ -21,7 +21,7 @@ func FuzzRows(f *testing.F) {
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if m, err := decodeMailbox(1, v); err == nil {
-			if again, err := decodeMailbox(1, m.encode()); err != nil || again != m {
+			if again, err := decodeMailbox(1, m.encode()); err != nil || !reflect.DeepEqual(again, m) {
 				t.Errorf("mailbox %+v became %+v, %v", m, again, err)
 			}
 		}

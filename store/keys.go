@@ -9,32 +9,33 @@ import (
 // The tables. A key is the table's byte, fixed-width big-endian numbers, and
 // at most one part of variable length, last: byte order is numeric order.
 const (
-	tSchema    = 'v' // the schema's version
-	tAccount   = 'a' // address: profile
-	tOwner     = 'o' // account: its primary address
-	tRoute     = 'r' // address: what it means
-	tDomain    = 'D' // domain
-	tUsage     = 'w' // account: bytes and messages
-	tMailbox   = 'm' // account, mailbox
-	tName      = 'n' // account, name: mailbox
-	tMessage   = 'i' // account, mailbox, uid: record, never rewritten
-	tFlags     = 'f' // account, mailbox, uid: modseq, flags, keywords, size
-	tChange    = 's' // account, mailbox, modseq: uid, gone?
-	tBlob      = 'b' // SHA-256: blob id, size
-	tChunk     = 'c' // blob, n: bytes
-	tReference = 'u' // blob, account, mailbox, uid
-	tStaged    = 'g' // blob: its chunks are being written
-	tSetting   = 'k' // name: settings and counters
-	tLastUse   = 't' // account, device: when and from where
-	tItem      = 'q' // item: a message that has to leave the house
-	tPending   = 'Q' // item, n: a recipient that it has not left for
-	tDone      = 'y' // item, n: a recipient that it will not be tried for again
-	tDue       = 'd' // hash of a domain, due, item, n: the domain
-	tState     = 'x' // path: what other packages keep
-	tEvent     = 'e' // number: what happened, several events a row
-	tSummary   = 'h' // account, mailbox, uid, n: what lists of messages show, rendered
-	tSortKeys  = 'p' // account, mailbox, uid: what is sorted by, links of threads, preview
-	tThread    = 'T' // account, hash of a message id: the thread of a reply
+	tSchema     = 'v' // the schema's version
+	tAccount    = 'a' // address: profile
+	tOwner      = 'o' // account: its primary address
+	tRoute      = 'r' // address: what it means
+	tDomain     = 'D' // domain
+	tUsage      = 'w' // account: bytes and messages
+	tMailbox    = 'm' // account, mailbox
+	tName       = 'n' // account, name: mailbox
+	tMessage    = 'i' // account, mailbox, uid: record, never rewritten
+	tFlags      = 'f' // account, mailbox, uid: modseq, flags, keywords, size
+	tChange     = 's' // account, mailbox, modseq: uid, gone?
+	tBlob       = 'b' // SHA-256: blob id, size
+	tChunk      = 'c' // blob, n: bytes
+	tReference  = 'u' // blob, account, mailbox, uid
+	tStaged     = 'g' // blob: its chunks are being written
+	tSetting    = 'k' // name: settings and counters
+	tLastUse    = 't' // account, device: when and from where
+	tItem       = 'q' // item: a message that has to leave the house
+	tPending    = 'Q' // item, n: a recipient that it has not left for
+	tDone       = 'y' // item, n: a recipient that it will not be tried for again
+	tDue        = 'd' // hash of a domain, due, item, n: the domain
+	tState      = 'x' // path: what other packages keep
+	tEvent      = 'e' // number: what happened, several events a row
+	tSummary    = 'h' // account, mailbox, uid, n: what lists of messages show, rendered
+	tSortKeys   = 'p' // account, mailbox, uid: what is sorted by, links of threads, preview
+	tAnnotation = 'A' // account, mailbox or 0, entry: METADATA
+	tThread     = 'T' // account, hash of a message id: the thread of a reply
 )
 
 // key is a key under construction.

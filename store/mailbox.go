@@ -25,6 +25,9 @@ type Mailbox struct {
 	Deleted     uint32 // messages that have the flag
 	Size        int64  // bytes of all messages
 	DeletedSize int64
+	// Keywords are those that messages have, or had until the last repair, in
+	// the order of their coming. More than 200 are not listed.
+	Keywords []string
 
 	// since is the modseq up to which the journal of changes has been cut.
 	since mail.ModSeq
@@ -52,6 +55,9 @@ func (m *Mailbox) encode() []byte {
 	}
 	e.int(m.Size)
 	e.int(m.DeletedSize)
+	for _, w := range m.Keywords {
+		e.string(w)
+	}
 	return e
 }
 
@@ -63,6 +69,9 @@ func decodeMailbox(id mail.MailboxID, v []byte) (m Mailbox, err error) {
 	m.Messages, m.Unseen, m.Deleted = uint32(d.uint()), uint32(d.uint()), uint32(d.uint())
 	m.since, m.uids = mail.ModSeq(d.uint()), uint32(d.uint())
 	m.Size, m.DeletedSize = d.int(), d.int()
+	for len(d.rest) > 0 {
+		m.Keywords = append(m.Keywords, d.string())
+	}
 	return m, d.err
 }
 
@@ -309,7 +318,7 @@ func (t *tx) removeMailbox(a mail.AccountID, id mail.MailboxID) error {
 	if _, err := t.expunge(a, &m, uids); err != nil {
 		return err
 	}
-	err = t.dropAll(inMailbox(tChange, a, id))
+	err = errors.Join(t.dropAll(inMailbox(tChange, a, id)), t.dropAll(annotationKey(a, id, "")))
 	t.del(nameKey(a, m.Name))
 	t.del(mailboxKey(a, id))
 	t.tell(watchKey{a, id})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"homemail/mail"
@@ -283,6 +284,7 @@ func (t *tx) add(a mail.AccountID, box *Mailbox, m *Message, e Entry) (Entry, er
 	}
 	t.putEntry(a, box.ID, &e, 0)
 	box.count(&e, 1)
+	box.know(e.Keywords)
 	return e, nil
 }
 
@@ -309,6 +311,15 @@ func (m *Mailbox) count(e *Entry, n int) {
 	m.Size += int64(n) * e.Size
 	m.uids ^= uint32(e.UID)
 	m.countFlags(e, n)
+}
+
+// know adds keywords to those that the mailbox has.
+func (m *Mailbox) know(keywords []string) {
+	for _, w := range keywords {
+		if len(m.Keywords) < keywordsMax && !slices.ContainsFunc(m.Keywords, func(x string) bool { return strings.EqualFold(x, w) }) {
+			m.Keywords = append(m.Keywords, w)
+		}
+	}
 }
 
 func (m *Mailbox) countFlags(e *Entry, n int) {

@@ -44,9 +44,11 @@ func (t *tx) recount(a mail.AccountID, id mail.MailboxID) error {
 	}
 	m := old
 	m.Messages, m.Unseen, m.Deleted, m.Size, m.DeletedSize, m.uids = 0, 0, 0, 0, 0, 0
+	m.Keywords = nil
 	err = t.scan(inMailbox(tFlags, a, id), nil, func(key, v []byte) (bool, error) {
 		e, err := decodeEntry(mail.UID(parse(key[8:]).u32()), v)
 		m.count(&e, 1)
+		m.know(e.Keywords)
 		m.UIDNext = max(m.UIDNext, e.UID+1)
 		m.ModSeq = max(m.ModSeq, e.ModSeq)
 		return true, err

@@ -77,6 +77,7 @@ type Store struct {
 	chunks    sync.Pool    // of *[]byte, for spools
 	uses      lastUses
 	watchers  watchers
+	uids      uidCache
 	queueNews queueNews
 	stats     stats
 	garbage   atomic.Int64 // bytes of bodies removed since the last maintenance
