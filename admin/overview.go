@@ -227,6 +227,10 @@ func (h *House) safe(checks map[string]check.Result) (l Light, err error) {
 		l.Code = "damage"
 		return l, nil
 	}
+	if checks[check.Visitors].State == check.Bad {
+		l.Code = "hidden"
+		return l, nil
+	}
 	if checks["blocklist"].State == check.Bad {
 		l.Code = "listed"
 		return l, nil

@@ -192,10 +192,20 @@ func (c *Checker) Results() []Result {
 		if !ok {
 			r = c.result(s, found{code: codeNever})
 		}
-		r.Needed = mode.needs(s.name)
+		r.Needed = mode.matters(r)
 		list = append(list, r)
 	}
 	return list
+}
+
+// Hides returns the address that strangers seem to come from, if it was found that
+// they look like people of the house; see Visitors. It is quick.
+func (c *Checker) Hides() (netip.Addr, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.last[Visitors]
+	a, _ := netip.ParseAddr(r.Data["address"])
+	return a, r.State == Bad
 }
 
 // Worst is the worst state of what is needed.

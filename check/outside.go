@@ -99,6 +99,12 @@ func (c *Checker) reach(ctx context.Context, family string, note noteFunc) {
 		return
 	}
 	data := map[string]string{"looked" + family: rep.Address.String()}
+	for _, from := range rep.From {
+		data["from"+family] = from.String()
+		if !probe.Public(from) { // one such is enough
+			break
+		}
+	}
 	for _, port := range probe.Ports {
 		seen, ok := rep.Ports[port]
 		if !ok {
@@ -157,6 +163,47 @@ func in(port uint16) func(*Checker, context.Context, results) found {
 		}
 		return f
 	}
+}
+
+// visitors says whether the house can tell strangers from its own people. The
+// probe, which is outside, has asked for a page that nobody else knows: if it came
+// from an address that is nobody's on the Internet, a router has put its own in the
+// place of the stranger's, and everybody outside looks as if they were at home. What
+// was found stands until it is seen to be over: a probe that is away proves nothing.
+func (c *Checker) visitors(_ context.Context, r results) found {
+	told := false
+	for _, family := range []string{"4", "6"} {
+		from, err := netip.ParseAddr(r.data(prober, "from"+family))
+		switch {
+		case err != nil:
+		case !probe.Public(from):
+			return found{code: "hidden", data: map[string]string{"address": from.String()}}
+		default:
+			told = true
+		}
+	}
+	c.mu.Lock()
+	last := c.last[Visitors]
+	c.mu.Unlock()
+	switch looked := r.data(prober, "looked4") != "" || r.data(prober, "looked6") != ""; {
+	case told:
+		return found{code: "told"}
+	case c.o.Probe == nil:
+		return found{code: codeUnset}
+	case looked && !c.shown(r):
+		return found{code: "nobody"}
+	case last.Code == "hidden":
+		return found{code: last.Code, data: last.Data}
+	}
+	return found{code: codeUnknown}
+}
+
+// shown reports whether a page of ours may be reached from outside.
+func (c *Checker) shown(r results) bool {
+	return slices.ContainsFunc([]string{"4/80", "4/443", "6/80", "6/443"}, func(port string) bool {
+		how := r.data(prober, port)
+		return how == ours || how == mute
+	})
 }
 
 // A Target is a server of a large provider that shows whether a port is open.

@@ -42,6 +42,12 @@ func (m Mode) needs(name string) bool {
 	return slices.Contains(needed[m], name) || slices.Contains(box, name)
 }
 
+// matters reports whether a result counts: those that the mode needs, and that
+// strangers look like people of the house, however it is connected.
+func (m Mode) matters(r Result) bool {
+	return m.needs(r.Name) || r.Name == Visitors && r.State == Bad
+}
+
 // A Recommendation is the mode that fits what was found.
 type Recommendation struct {
 	Mode   Mode   `json:"mode"`

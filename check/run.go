@@ -204,7 +204,7 @@ func (c *Checker) tell() {
 		}
 		c.o.Log.Info("a check changed", "check", s.name, "state", x[1].State, "code", x[1].Code, "was", x[0].State)
 		if c.o.Changed != nil {
-			x[0].Needed, x[1].Needed = mode.needs(s.name), mode.needs(s.name)
+			x[0].Needed, x[1].Needed = mode.matters(x[0]) || mode.matters(x[1]), mode.matters(x[0]) || mode.matters(x[1])
 			c.o.Changed(x[0], x[1])
 		}
 	}

@@ -22,6 +22,10 @@ const (
 	clock, disk, certificate, queue, hairpin = "clock", "disk", "certificate", "queue", "hairpin"
 )
 
+// Visitors names the check of whether strangers look like people of the house. Its
+// data has their address as "address" if they do.
+const Visitors = "visitors"
+
 // steps is the tree, each check after those that it depends on.
 var steps = []step{
 	{route, nil, nil, 2 * time.Second, often, (*Checker).route},
@@ -42,6 +46,7 @@ var steps = []step{
 	{in443, []string{prober}, nil, time.Second, hourly, in(443)},
 	{in465, []string{prober}, nil, time.Second, hourly, in(465)},
 	{in993, []string{prober}, nil, time.Second, hourly, in(993)},
+	{Visitors, nil, []string{prober}, time.Second, hourly, (*Checker).visitors},
 	{ptr, []string{dns, address4}, []string{nat, address6}, 12 * time.Second, sixth, (*Checker).ptr},
 	{helo, []string{ptr}, []string{address4}, 6 * time.Second, sixth, (*Checker).helo},
 	{blocklist, []string{dnsTrue, address4}, []string{address6}, 12 * time.Second, sixth, (*Checker).blocklist},

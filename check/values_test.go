@@ -212,6 +212,16 @@ var cases = []oneCase{
 	{queue, codeTimeout, CouldNotTest, func(w *world) {
 		w.opt.Queue = func() (int, time.Duration, error) { time.Sleep(time.Hour); return 0, 0, nil }
 	}},
+	{Visitors, "told", Good, func(w *world) { w.from("198.51.100.77") }},
+	{Visitors, "hidden", Bad, func(w *world) { w.from("192.168.1.1") }},
+	{Visitors, "hidden", Bad, func(w *world) { w.from("198.51.100.77", "172.17.0.1") }},
+	{Visitors, "nobody", Good, func(w *world) {
+		for _, p := range []uint16{80, 443} {
+			w.probe.see("tcp4", p, probe.Seen{Reached: probe.Silent})
+		}
+	}},
+	{Visitors, codeUnknown, CouldNotTest, fine},
+	{Visitors, codeUnset, CouldNotTest, noProbe},
 	{hairpin, "works", Good, only25},
 	{hairpin, "missing", Bad, func(w *world) { only25(w); w.ports[ourIP+":25"] = "silent" }},
 	{hairpin, "other", Bad, func(w *world) { only25(w); w.ports[ourIP+":25"] = "220 router.test" }},
@@ -353,4 +363,38 @@ func (l liar) IP(ctx context.Context, host string) (resolver.Answer[netip.Addr],
 		a.List, err = []netip.Addr{netip.MustParseAddr("198.51.100.80")}, nil
 	}
 	return a, err
+}
+
+// from is how the probe's look for the page with the token looked here.
+func (w *world) from(list ...string) {
+	for _, a := range list {
+		w.probe.from = append(w.probe.from, netip.MustParseAddr(a))
+	}
+}
+
+// TestVisitorsStayHidden: that strangers look like people of the house stands until
+// it is seen to be over. A probe that fails at the right moment opens no pages.
+func TestVisitorsStayHidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		c := w.checker()
+		for i, tt := range []struct {
+			change func()
+			code   string
+		}{
+			{func() { w.from("192.168.1.1") }, "hidden"},
+			{func() { w.probe.from = nil }, "hidden"},
+			{func() { w.probe.err = errFailure }, "hidden"},
+			{func() { w.probe.err = nil; w.from("198.51.100.77") }, "told"},
+		} {
+			tt.change()
+			list, err := c.Test(t.Context(), Visitors)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := list[len(list)-1]; r.Name != Visitors || r.Code != tt.code || tt.code == "hidden" && r.Data["address"] != "192.168.1.1" {
+				t.Errorf("%d: %+v, want %s", i, r, tt.code)
+			}
+		}
+	})
 }

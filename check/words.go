@@ -35,6 +35,7 @@ var states = map[string]State{
 	"nat.none": Good, "nat.router": Good, "nat.reached": Good, "nat.cgnat": Bad, "nat.ds-lite": Bad, "nat.map-e": Bad, "nat.double": Bad, "nat.shared": Bad, "nat.unknown": CouldNotTest,
 	"out.open": Good, "out.open6": Good, "out25.open6": Bad, "out.blocked": Bad, "out25.blocked": Bad, "out.other": Bad, "out.unknown": CouldNotTest,
 	"in.open": Good, "in.open4": Good, "in.open6": Bad, "in.closed": Bad, "in25.closed": Bad, "in.other": Bad, "in.mute": CouldNotTest,
+	"visitors.told": Good, "visitors.hidden": Bad, "visitors.nobody": Good,
 	"ptr.confirmed": Good, "ptr.confirmed4": Good, "ptr.missing": Bad, "ptr.unconfirmed": Bad, "ptr.generic": Bad,
 	"helo.same": Good, "helo.differs": Bad, "helo.elsewhere": Bad,
 	"blocklist.clean": Good, "blocklist.policy": Bad, "blocklist.listed": Bad, "blocklist.refused": CouldNotTest,

@@ -156,6 +156,7 @@ func (w *world) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 
 // A fakeProbe sees what it is told to.
 type fakeProbe struct {
+	from  []netip.Addr      // that the house saw
 	echo  map[string]string // network to address
 	ports []uint16
 	seen  map[string]map[uint16]probe.Seen
@@ -190,7 +191,7 @@ func (p *fakeProbe) Reach(ctx context.Context, network string, ports []uint16) (
 	if p.err != nil || !ok {
 		return probe.Report{}, errors.Join(p.err, errors.New("no "+network))
 	}
-	return probe.Report{Echo: probe.Echo{Address: netip.MustParseAddr(p.echo[network])}, Ports: maps.Clone(seen), Token: noToken}, nil
+	return probe.Report{Echo: probe.Echo{Address: netip.MustParseAddr(p.echo[network])}, Ports: maps.Clone(seen), Token: noToken, From: p.from}, nil
 }
 
 func (p *fakeProbe) see(network string, port uint16, s probe.Seen) {

@@ -150,6 +150,19 @@ func (l *line) echo(ctx context.Context, network string) (probe.Echo, error) {
 	return l.client.Echo(ctx, network)
 }
 
+// hides reports whether a request that seems to be from home may be a stranger's, as
+// a router puts an address of its own in the place of theirs. Which of its addresses
+// it takes is its own affair, so nobody is believed but who is on this computer, as
+// over ssh, unless strangers seem to be there.
+func (l *line) hides(r *http.Request) bool {
+	if l == nil {
+		return false
+	}
+	mask, hidden := l.checker.Hides()
+	from, ok := remoteOf(r)
+	return hidden && !(ok && from.IsLoopback() && !mask.IsLoopback())
+}
+
 // ipv6 reports whether it was seen lately that mail comes in over IPv6.
 func (l *line) ipv6() bool {
 	if l == nil {

@@ -64,7 +64,7 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	sealed := sha256.Sum256(append([]byte("pages "), key...))
 	p.set, err = page.New(page.Options{
 		Sources: []fs.FS{dash.Source(), enter.Source(), me.Source(), firstboot.UI(), wizard.Source()}, Hosts: p.hosts, Key: sealed[:],
-		Lang: enter.LangOf, Session: browser, Log: h.log,
+		Lang: enter.LangOf, Session: browser, Allowed: p.admits, Log: h.log,
 	})
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 		Fingerprint: h.certs.Fingerprint, Password: session.Generate4Words, Checks: p.checks(),
 		Server: h.autoconfig, Sign: p.sign, Log: h.log,
 	})
-	proven := enter.Proven(p.set, func(r *http.Request) bool { return near(r, localSubnets) }, me.Path, unproven)
+	proven := enter.Proven(p.set, h.near, me.Path, unproven)
 	programs, err := h.newAPI()
 	if err != nil {
 		return err
@@ -235,27 +235,50 @@ const (
 	openAPI   = "api"
 )
 
-// may reports whether a request gets the pages for people.
+// may reports whether a request gets the pages for people, if only to be told why
+// they are closed.
 func (p *people) may(r *http.Request) bool {
+	return p.free(r) || near(r, localSubnets)
+}
+
+// admits turns away who looks as if they were at home, while strangers look so too.
+func (p *people) admits(r *http.Request) *page.Refusal {
+	if p.free(r) {
+		return nil
+	}
+	no := enter.Hidden()
+	return &no
+}
+
+// free reports whether a request gets all of the pages that it names.
+func (p *people) free(r *http.Request) bool {
 	// Those look themselves who may ask: a token, or the link of one domain's records.
-	if forProgram(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/share/") || strings.HasPrefix(r.URL.Path, "/static/") {
+	if forProgram(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/share/") || strings.HasPrefix(r.URL.Path, "/static/") || r.URL.Path == "/language" {
 		return true
 	}
-	return near(r, localSubnets) || slices.ContainsFunc(p.h.config.Web.Outside, func(part string) bool {
+	return p.h.near(r) || slices.ContainsFunc(p.h.config.Web.Outside, func(part string) bool {
 		return part == openAdmin || part == openMe && forPerson(r.URL.Path)
 	})
 }
 
 // near reports whether a request comes from this computer or a network of the
-// house: a private address, or one of a network that we are in ourselves.
+// house, and not through a router that makes the whole world look so.
+func (h *house) near(r *http.Request) bool {
+	return near(r, localSubnets) && !h.line.hides(r)
+}
+
+// near reports whether a request seems to come from this computer or a network of
+// the house: a private address, or one of a network that we are in ourselves.
 func near(r *http.Request, subnets func() []netip.Prefix) bool {
+	a, ok := remoteOf(r)
+	return ok && (a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(subnets(), func(n netip.Prefix) bool { return n.Contains(a) }))
+}
+
+// remoteOf is where a request comes from, as the connection has it.
+func remoteOf(r *http.Request) (netip.Addr, bool) {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	a := from.Addr().Unmap().WithZone("")
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(subnets(), func(n netip.Prefix) bool { return n.Contains(a) })
+	return from.Addr().Unmap().WithZone(""), err == nil
 }
 
 // forProgram reports whether a path is of the JSON API.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"homemail/admin"
+	"homemail/check"
 	"homemail/mail"
 )
 
@@ -325,5 +326,43 @@ func TestRemovedIsOut(t *testing.T) {
 	}
 	if status, _, _ := ben.ask(http.MethodGet, "/people", nil); status != http.StatusOK {
 		t.Errorf("the new owner: %d", status)
+	}
+}
+
+// A router that puts its own address in the place of strangers' opens no page to
+// them: from then on nobody is taken for somebody at home.
+func TestAttackMasquerade(t *testing.T) {
+	v := newVillage(t)
+	kept, err := json.Marshal([]check.Result{{Name: check.Visitors, Code: "hidden", Data: map[string]string{"address": "192.168.7.1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.h.store.PutState("check/results", kept); err != nil {
+		t.Fatal(err)
+	}
+	open := v.guest("192.168.7.1")
+	open.signIn("anna@example.test")
+	v.h.line.checker = check.New(v.h.line.options(world{}))
+	for _, from := range []string{"192.168.7.1", atHome, "fd00::5"} {
+		b := v.guest(from)
+		if from == "192.168.7.1" {
+			b = open // who was signed in before
+		}
+		for _, path := range append(ownersPaths(), "/", "/enter", "/me") {
+			if status, _, body := b.ask(http.MethodGet, path, nil); status != http.StatusForbidden || !strings.Contains(body, "Your router hides") {
+				t.Errorf("%s from %s: %d", path, from, status)
+			}
+		}
+		if status, _, _ := b.ask(http.MethodGet, "/api/v1/status", nil); status != http.StatusForbidden {
+			t.Errorf("the API from %s: %d", from, status)
+		}
+		if status, to, _ := b.ask(http.MethodPost, "/enter", url.Values{"address": {"anna@example.test"}, "password": {v.password["anna@example.test"]}}); status != http.StatusForbidden {
+			t.Errorf("signing in from %s: %d %s", from, status, to)
+		}
+	}
+	b := v.guest("127.0.0.1")
+	b.signIn("anna@example.test")
+	if status, _, _ := b.ask(http.MethodGet, "/people", nil); status != http.StatusOK {
+		t.Errorf("on the computer itself: %d", status)
 	}
 }

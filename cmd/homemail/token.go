@@ -112,7 +112,7 @@ func (h *house) newAPI() (*api.API, error) {
 		House: h.admin(), Tokens: admin.NewTokens(h.store), Metrics: h.metrics().Handler(h.health), Log: h.log,
 		Hosts: func() []string { return append(h.domains(), h.config.Host(), h.localName()) },
 		Allowed: func(a netip.Addr) bool {
-			return slices.Contains(h.config.Web.Outside, openAPI) || near(&http.Request{RemoteAddr: netip.AddrPortFrom(a, 0).String()}, localSubnets)
+			return slices.Contains(h.config.Web.Outside, openAPI) || h.near(&http.Request{RemoteAddr: netip.AddrPortFrom(a, 0).String()})
 		},
 	})
 }

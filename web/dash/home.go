@@ -81,7 +81,7 @@ func (d *Dash) lightOf(r *http.Request, l admin.Light) light {
 		out.Href = "/dns"
 	case "receiving.bridge-failing", "receiving.inside", "sending.off":
 		out.Href = "/sending"
-	case "receiving.shut", "receiving.unseen", "sending.blocked", "safe.listed", "receiving.full", "safe.clock":
+	case "receiving.shut", "receiving.unseen", "sending.blocked", "safe.listed", "safe.hidden", "receiving.full", "safe.clock":
 		out.Href = "/network"
 	case "receiving.broken", "safe.damage":
 		out.Href = "/logs"

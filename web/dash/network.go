@@ -59,7 +59,7 @@ func groups() []struct {
 		checks []string
 	}{
 		{"line", []string{"route", "dns", "dns-true", "dnssec", "router", "probe", "address4", "address6", "nat", "hairpin"}},
-		{"in", []string{"in25", "in80", "in443", "in465", "in993"}},
+		{"in", []string{"in25", "in80", "in443", "in465", "in993", "visitors"}},
 		{"out", []string{"out25", "out465", "out587", "out993"}},
 		{"name", []string{"ptr", "helo", "blocklist", "domain", "certificate"}},
 		{"box", []string{"clock", "disk", "queue"}},

@@ -335,7 +335,7 @@ func TestLights(t *testing.T) {
 	for name, codes := range map[string]string{
 		"receiving": "good came bridge bridge-failing inside no-domain shut unseen full broken",
 		"sending":   "good waiting late blocked paused off",
-		"safe":      "good guessed damage listed expired no-certificate self-signed clock",
+		"safe":      "good guessed damage hidden listed expired no-certificate self-signed clock",
 		"backup":    "later", "update": "later",
 	} {
 		for _, at := range []time.Time{{}, time.Now()} {

@@ -32,3 +32,12 @@ func Proven(set *page.Set, inside func(*http.Request) bool, mine string, free fu
 func twice(m session.Method) bool {
 	return m == session.ByTOTP || m == session.ByRecovery || m == session.ByPasskey
 }
+
+// Hidden is why who looks as if they were at home is turned away, while everybody
+// outside looks so, too.
+func Hidden() page.Refusal {
+	return page.Refusal{
+		Status: http.StatusForbidden, What: page.Say("enter.hidden.title"), Why: page.Say("enter.hidden.why"),
+		Href: Path, Do: page.Say("enter.hidden.do"),
+	}
+}
