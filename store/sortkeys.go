@@ -17,7 +17,8 @@ import (
 // valid during the call.
 type SortKeys struct {
 	UID         mail.UID
-	Sent        time.Time // the Date field, UTC; the internal date if it makes no sense
+	Sent        time.Time // the Date field, in its zone; the internal date if it makes no sense
+	Dated       bool      // the Date field made sense
 	Subject     []byte    // the base subject
 	Reply       bool      // the subject was that of a reply or forward
 	From        []byte    // local part of the first address
@@ -40,9 +41,7 @@ const (
 // keysOf makes the keys of an envelope.
 func keysOf(e *message.Envelope) *SortKeys {
 	k := &SortKeys{ID: messageID(e.MessageID)}
-	if !e.Time.IsZero() {
-		k.Sent = e.Time.UTC()
-	}
+	k.Sent, k.Dated = e.Time, !e.Time.IsZero()
 	base, reply := texts.BaseSubject(texts.Words(e.Subject))
 	k.Subject, k.Reply = foldedKey(base, subjectKey), reply
 	k.From, k.DisplayFrom = addressKeys(e.From)
@@ -83,12 +82,10 @@ func addressKeys(list []message.Address) (local, display []byte) {
 func (k *SortKeys) encode() []byte {
 	e := make(encoder, 0, 512)
 	e = append(e, shownVersion)
-	sent := int64(0)
-	if !k.Sent.IsZero() {
-		sent = k.Sent.Unix()
-	}
-	e.int(sent)
-	e.bool(!k.Sent.IsZero())
+	_, offset := k.Sent.Zone()
+	e.int(k.Sent.Unix())
+	e.int(int64(offset / 60))
+	e.bool(k.Dated)
 	e.bool(k.Reply)
 	for _, b := range [][]byte{k.Subject, k.From, k.To, k.Cc, k.DisplayFrom, k.DisplayTo, k.Preview} {
 		e.bytes(b)
@@ -106,12 +103,18 @@ func (k *SortKeys) decode(v []byte) error {
 		return wrong("sort keys of message %d", k.UID)
 	}
 	d := decoder{rest: v[1:]}
-	sent := d.int()
+	sent, minutes := time.Unix(d.int(), 0).UTC(), d.int()
+	k.Dated, k.Reply = d.bool(), d.bool()
 	k.Sent = time.Time{}
-	if d.bool() {
-		k.Sent = time.Unix(sent, 0).UTC()
+	switch {
+	case !k.Dated:
+	case minutes == 0:
+		k.Sent = sent
+	case -24*60 < minutes && minutes < 24*60:
+		k.Sent = sent.In(time.FixedZone("", int(minutes)*60))
+	default:
+		return wrong("sort keys of message %d", k.UID)
 	}
-	k.Reply = d.bool()
 	for _, b := range []*[]byte{&k.Subject, &k.From, &k.To, &k.Cc, &k.DisplayFrom, &k.DisplayTo, &k.Preview} {
 		*b = d.bytes()
 	}
@@ -140,7 +143,7 @@ func (a *Account) SortKeys(mbox mail.MailboxID, uids []mail.UID, fn func(*SortKe
 		if err := k.decode(v); err != nil {
 			return fmt.Errorf("message %d: %w", uid, err)
 		}
-		if k.Sent.IsZero() { // RFC 5256 §2.2
+		if !k.Dated { // RFC 5256 §2.2
 			m, err := a.Message(mbox, uid)
 			if errors.Is(err, ErrNotFound) {
 				return nil
@@ -148,7 +151,7 @@ func (a *Account) SortKeys(mbox mail.MailboxID, uids []mail.UID, fn func(*SortKe
 			if err != nil {
 				return err
 			}
-			k.Sent = m.Date.UTC()
+			k.Sent = m.Date
 		}
 		return fn(&k)
 	})

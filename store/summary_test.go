@@ -133,11 +133,11 @@ func TestSortKeys(t *testing.T) {
 	k := sortKeys(t, a, m.ID, uid)
 	if string(k.Subject) != "höllo" || !k.Reply || string(k.DisplayFrom) != "anna b." || string(k.From) != "anna" ||
 		k.ID != messageID("<2@x>") || len(k.References) != 1 || k.References[0] != messageID("<1@x>") ||
-		string(k.Preview) != "Good morning" || k.Sent.Format(time.RFC3339) != "2026-01-05T01:00:00Z" {
+		string(k.Preview) != "Good morning" || k.Sent.Format(time.RFC3339) != "2026-01-05T10:00:00+09:00" {
 		t.Errorf("%+v, preview %q", k, k.Preview)
 	}
 	plain := put(t, a, m, "Subject: x\r\n\r\n").UID
-	if k = sortKeys(t, a, m.ID, plain); time.Since(k.Sent) > time.Hour {
+	if k = sortKeys(t, a, m.ID, plain); time.Since(k.Sent) > time.Hour || k.Dated {
 		t.Errorf("sent at %v", k.Sent)
 	}
 }
