@@ -87,7 +87,7 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 		Server: h.autoconfig, Sign: p.sign, Log: h.log,
 	})
 	proven := enter.Proven(p.set, h.near, me.Path, unproven)
-	programs, err := h.newAPI()
+	programs, err := h.newAPI(p.engine)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"homemail/admin"
+	"homemail/firstboot"
+	"homemail/store"
 	"homemail/web/api"
 )
 
@@ -105,11 +108,27 @@ func removeToken(in *invocation, _ *flag.FlagSet) action {
 	}
 }
 
+// setupByToken goes on with the set-up of a house that has an owner. Before, a
+// token says nothing of whose the house is to be.
+type setupByToken struct{ engine *firstboot.Engine }
+
+func (s setupByToken) Do(ctx context.Context, verb string, request json.RawMessage) (any, error) {
+	switch v, err := s.engine.Step(ctx, firstboot.Address); {
+	case err != nil:
+		return nil, err
+	case v.Status != firstboot.Done && verb != "setup.show" && verb != "setup.step" && verb != "setup.plan":
+		return nil, fmt.Errorf("%w: the steps up to the address come first, in a browser or with: homemail setup", store.ErrInvalid)
+	}
+	return s.engine.Do(ctx, verb, request)
+}
+
 // newAPI makes the JSON API of a house. It is open to the network of the house
 // alone, unless its owner says otherwise.
-func (h *house) newAPI() (*api.API, error) {
+func (h *house) newAPI(setup *firstboot.Engine) (*api.API, error) {
+	a := h.admin()
+	a.Setup = setupByToken{setup}
 	return api.New(api.Options{
-		House: h.admin(), Tokens: admin.NewTokens(h.store), Metrics: h.metrics().Handler(h.health), Log: h.log,
+		House: a, Tokens: admin.NewTokens(h.store), Metrics: h.metrics().Handler(h.health), Log: h.log,
 		Hosts: func() []string { return append(h.domains(), h.config.Host(), h.localName()) },
 		Allowed: func(a netip.Addr) bool {
 			return slices.Contains(h.config.Web.Outside, openAPI) || h.near(&http.Request{RemoteAddr: netip.AddrPortFrom(a, 0).String()})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"homemail/admin"
+	"homemail/firstboot"
 	"homemail/mail"
 	"homemail/relay"
 )
@@ -42,7 +44,7 @@ func apiHouse(t *testing.T) (*house, *apiClient) {
 			t.Error(err)
 		}
 	})
-	a, err := h.newAPI()
+	a, err := h.newAPI(h.people.engine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +234,7 @@ func TestAPIReads(t *testing.T) {
 	}
 	c.token = made.Secret
 	n := 0
-	for _, o := range admin.Operations() {
+	for _, o := range slices.Concat(admin.Operations(), firstboot.Operations()) {
 		if o.Changes || o.Scope == admin.ScopeNone || o.Request.NumField() > 0 {
 			continue
 		}
@@ -256,6 +258,51 @@ func TestAPIReads(t *testing.T) {
 	if err != nil || w.StatusCode != 200 || !strings.Contains(string(b), "\nhomemail_queue_recipients 0\n") {
 		t.Errorf("figures: %s %v\n%.200s", w.Status, err, b)
 	}
+}
+
+// TestAPISetup goes on with setting a house up by token, once it has an owner.
+func TestAPISetup(t *testing.T) {
+	type m = map[string]any
+	h, c := apiHouse(t)
+	made, err := admin.NewTokens(h.store).Add(admin.AddToken{Name: "script", Scopes: []admin.Scope{admin.ScopeAll}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.token = made.Secret
+	c.ask(422, "setup.submit", m{"step": "language", "answers": m{"language": "ja"}}, nil)
+	c.ask(200, "setup.show", m{}, nil)
+	if by, err := h.people.claim.By(); err == nil {
+		t.Errorf("a token has claimed the house: %+v", by)
+	}
+	for _, g := range []firstboot.Given{
+		{Step: firstboot.Language, Answers: firstboot.Answers{"language": "en"}}, {Step: firstboot.Start, Answers: firstboot.Answers{"kind": "new"}},
+		{Step: firstboot.You, Answers: firstboot.Answers{"name": "Anna", "password": "bicycle lantern umbrella 42"}},
+		{Step: firstboot.Address, Answers: firstboot.Answers{"kind": "inside", "local": "anna"}},
+	} {
+		request, err := json.Marshal(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := h.people.engine.Do(t.Context(), "setup.submit", request); err != nil {
+			t.Fatal(v, err)
+		}
+	}
+	var v firstboot.View
+	c.ask(200, "setup.submit", m{"step": "safe", "answers": m{"alert": "anna@elsewhere.test"}}, &v)
+	if v.Status != firstboot.Done {
+		t.Errorf("%+v", v)
+	}
+	c.ask(200, "setup.submit", m{"step": "people", "answers": m{"devices": "phone"}}, nil)
+	var devices []firstboot.NewDevice
+	c.ask(200, "setup.devices", m{}, &devices)
+	if len(devices) != 1 || devices[0].Password == "" {
+		t.Errorf("%+v", devices)
+	}
+	c.ask(200, "setup.forget", m{}, nil)
+	for _, step := range []string{"you", "address"} {
+		c.ask(403, "setup.submit", m{"step": step, "answers": m{"password": "another long password", "local": "eve"}}, nil)
+	}
+	c.ask(422, "setup.submit", m{"step": "nothing"}, nil)
 }
 
 func TestTokenCommands(t *testing.T) {

@@ -77,7 +77,7 @@ var layers = map[string]string{
 	"web/dash/dashtest":    "mail store config certs queue check events dnsplan dnsplan/publish outbound relay relay/preset bridge caps reports session zones admin autoconfig web/page web/dash web/dash/logring",
 	"web/me":               "mail store events session signin vacation admin web/page autoconfig",
 	"web/enter":            "mail store signin session web/page",
-	"web/api":              "mail store session admin",
+	"web/api":              "mail store session admin firstboot",
 	"firstboot":            "mail store session admin certs bridge outbound relay relay/preset check dnsplan dnsplan/publish zones",
 	"appliance/slots":      "",
 	"update":               "appliance/slots",

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"homemail/admin"
+	"homemail/firstboot"
 )
 
 // A House does what is asked. *admin.House is one.
@@ -87,7 +88,7 @@ func New(o Options) (*API, error) {
 	if a.o.Allowed == nil {
 		a.o.Allowed = private
 	}
-	for _, op := range admin.Operations() {
+	for _, op := range operations() {
 		a.operations[op.Name] = op
 	}
 	var err error
@@ -256,12 +257,26 @@ func read(w http.ResponseWriter, r *http.Request, as reflect.Type) (json.RawMess
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows it", errRequest)
 	}
-	// Who sets a person's password signs in as that person, perhaps an owner.
-	if c, ok := q.Interface().(*admin.Change); ok && c.Password != nil {
-		return nil, errPassword
-	}
-	return b, nil
+	return b, allowed(q.Interface())
 }
+
+// allowed refuses what a token may not ask of an operation that it may ask for.
+func allowed(request any) error {
+	switch q := request.(type) {
+	case *admin.Change: // who sets a person's password signs in as that person, perhaps an owner
+		if q.Password != nil {
+			return errPassword
+		}
+	case *firstboot.Given: // so does who sets the owner's
+		if len(q.Answers) > 0 && (q.Step == firstboot.You || q.Step == firstboot.Address) {
+			return errPassword
+		}
+	}
+	return nil
+}
+
+// operations are all that there are: those of a house, and those of setting it up.
+func operations() []admin.Operation { return slices.Concat(admin.Operations(), firstboot.Operations()) }
 
 // encode writes an answer; a list of nothing is a list.
 func encode(answer any) ([]byte, error) {

@@ -20,7 +20,7 @@ What was not done is answered with a status of 4xx or 5xx and a Failed. Its erro
 // Document is the OpenAPI 3.1 document of what an API answers.
 func Document() ([]byte, error) {
 	s := newSchemas()
-	operations := admin.Operations()
+	operations := operations()
 	for _, op := range operations {
 		note(s.asked, op.Request)
 	}
@@ -89,6 +89,9 @@ func (s *schemas) path(op admin.Operation) (object, error) {
 		return nil, err
 	}
 	scopes := []admin.Scope{op.Scope, admin.ScopeAll}
+	if op.Scope == admin.ScopeAll {
+		scopes = scopes[1:]
+	}
 	if !op.Changes {
 		scopes = append(scopes, admin.ScopeRead)
 	}
