@@ -109,7 +109,7 @@ func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) 
 	if err = h.openCerts(w.closed()); err != nil {
 		return h, err
 	}
-	if h.doors, err = listen.Bind(ctx, doors(c, h.gates), log); err != nil {
+	if h.doors, err = w.given.Bind(ctx, doors(c, h.gates), log); err != nil {
 		return h, err
 	}
 	if h.socket, err = admin.Listen(c.Data); err != nil {

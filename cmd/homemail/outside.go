@@ -19,6 +19,7 @@ import (
 	"homemail/events"
 	"homemail/firstboot"
 	"homemail/lan"
+	"homemail/listen"
 	"homemail/mail"
 	"homemail/mailauth"
 	"homemail/outbound"
@@ -45,6 +46,7 @@ type world struct {
 	// What outlives a house, when settings change.
 	code  *firstboot.Code // of the claim; nil makes one
 	lines *logring.Ring   // of the log, for the pages; nil for none
+	given *listen.Given   // sockets that were opened for us; nil for none
 }
 
 // names is what the parts ask the DNS; *resolver.Resolver answers.

@@ -11,6 +11,7 @@ import (
 
 	"homemail/config"
 	"homemail/firstboot"
+	"homemail/listen"
 	"homemail/web/dash/logring"
 )
 
@@ -55,7 +56,11 @@ func live(ctx context.Context, c config.Config, log *slog.Logger, to console) er
 	if err != nil {
 		return err
 	}
-	w := world{code: code, lines: logring.New()}
+	given, err := listen.TakeGiven(os.Getenv)
+	if err != nil {
+		return err
+	}
+	w := world{code: code, lines: logring.New(), given: given}
 	log = slog.New(w.lines.Handler(log.Handler()))
 	for {
 		h, err := openHouse(ctx, c, w, log)
