@@ -30,7 +30,7 @@ func binarySection(body io.ReaderAt, l layout, path []int) (source, error) {
 		where = region{0, l.size}
 	}
 	raw := func() io.Reader { return io.NewSectionReader(body, where.at, where.size()) }
-	if len(path) == 0 || isMultipart(p) || isMessage(p) {
+	if len(path) == 0 || p.IsMultipart() || p.IsMessage() {
 		return source{size: where.size(), open: raw}, nil
 	}
 	decoded := func() io.Reader { return decodeTransfer(p, raw()) }

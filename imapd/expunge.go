@@ -31,6 +31,9 @@ func (s *session) remove(set imap.NumSet) (map[mail.UID]struct{}, error) {
 	if err := s.catchUp(); err != nil {
 		return nil, err
 	}
+	if err := s.load(); err != nil {
+		return nil, err
+	}
 	v := s.view
 	all := []span{{0, v.told}}
 	if set != nil {

@@ -17,7 +17,6 @@ const (
 	fetchBatch = 512       // records that one call to the store reads
 	seenBatch  = 32        // messages that become \Seen in one commit
 	holdMax    = 256 << 10 // a section up to this size is in memory while it is sent
-	sizesFew   = 64        // sizes of so many messages are read from their records
 )
 
 // A fetching is a FETCH, RFC 9051 §6.4.5, on its way through a list of messages.
@@ -29,8 +28,8 @@ type fetching struct {
 	damaged error // of the first message that could not be read
 }
 
-// fetch is FETCH. Flags come from the view, sizes of many messages from the
-// mailbox's entries, all else from the messages' records and bodies. A message
+// fetch is FETCH. Flags come from the view, what lists show from summaries, all
+// else from the messages' records and bodies. A message
 // that is damaged does not keep the others from being sent; it makes the answer
 // a NO.
 func (s *session) fetch(c *call) error {
@@ -48,16 +47,21 @@ func (s *session) fetch(c *call) error {
 }
 
 func (f *fetching) run(list []span) (err error) {
+	if f.needsFlags() {
+		if err := f.s.load(); err != nil {
+			return err
+		}
+	}
 	if f.o.ChangedSince > 0 {
 		list = f.v.changedSince(list, mail.ModSeq(f.o.ChangedSince))
 	}
 	switch {
-	case !f.needsRecord() && !f.o.RFC822Size:
-		err = f.fromView(list)
-	case !f.needsRecord() && count(list) > sizesFew:
-		err = f.fromEntries(list)
-	default:
+	case f.needsRecord():
 		err = f.fromRecords(f.v.uidsOf(list))
+	case f.needsSummary():
+		err = f.fromSummaries(f.v.uidsOf(list))
+	default:
+		err = f.fromView(list)
 	}
 	if err == nil {
 		err = f.damaged
@@ -79,10 +83,12 @@ func (v *view) changedSince(list []span, since mail.ModSeq) []span {
 	return b.list
 }
 
-func (f *fetching) needsRecord() bool {
-	o := f.o
-	return o.Envelope || o.body || o.BodyStructure != nil || o.InternalDate || f.needsBody()
+// needsFlags reports whether flags or mod-sequences are told or looked at.
+func (f *fetching) needsFlags() bool {
+	return f.o.Flags || f.o.ModSeq || f.o.ChangedSince > 0 || f.marksSeen()
 }
+
+func (f *fetching) needsRecord() bool { return f.o.body || f.needsBody() }
 
 func (f *fetching) needsBody() bool {
 	return len(f.o.sections) > 0 || len(f.o.binary) > 0 || len(f.o.binarySize) > 0
@@ -92,31 +98,6 @@ func (f *fetching) fromView(list []span) error {
 	for _, sp := range list {
 		for i := sp.lo; i < sp.hi; i++ {
 			f.begin(i, false)
-			if f.end() != nil {
-				return errGone
-			}
-		}
-	}
-	return nil
-}
-
-// fromEntries goes along the spans and the entries at once: both ascend.
-func (f *fetching) fromEntries(list []span) error {
-	entries, err := f.s.acct.Entries(f.v.box)
-	if err != nil && !errors.Is(err, store.ErrCorrupt) {
-		return err
-	}
-	f.damaged = err
-	for _, sp := range list {
-		for i := sp.lo; i < sp.hi; i++ {
-			for len(entries) > 0 && entries[0].UID < f.v.uids[i] {
-				entries = entries[1:]
-			}
-			if len(entries) == 0 || entries[0].UID != f.v.uids[i] {
-				continue // expunged by another session
-			}
-			f.begin(i, false)
-			f.item("RFC822.SIZE ").Number(entries[0].Size)
 			if f.end() != nil {
 				return errGone
 			}
@@ -140,7 +121,11 @@ func (f *fetching) fromRecords(uids []mail.UID) error {
 		if err != nil {
 			return err
 		}
-		if err := f.records(batch, func(m *store.Message) error { return f.send(m, news) }); err != nil {
+		beside, err := f.beside(batch)
+		if err != nil {
+			return err
+		}
+		if err := f.records(batch, func(m *store.Message) error { return f.send(m, news, beside[m.UID]) }); err != nil {
 			return err
 		}
 	}
@@ -258,24 +243,23 @@ func (f *fetching) end() error { return f.s.w.Byte(')').End() }
 
 // send writes one message. Everything is read, or at least checked, before the
 // first byte is sent: the size of a literal cannot be taken back.
-func (f *fetching) send(m *store.Message, news map[mail.UID]bool) error {
+func (f *fetching) send(m *store.Message, news map[mail.UID]bool, by besides) error {
 	i, ok := f.v.index(m.UID)
 	if !ok {
 		return nil
 	}
-	var st *message.Structure
-	if f.o.Envelope || f.o.body || f.o.BodyStructure != nil || f.needsBody() {
-		var err error
-		if st, err = m.Structure(); err != nil {
-			return err
-		}
+	st, err := m.Structure()
+	if err != nil {
+		return err
 	}
 	items, err := f.items(m, st)
 	if err != nil {
 		return err
 	}
 	f.begin(i, news[m.UID])
-	f.meta(m, st)
+	f.dates(m.Date, m.Saved, m.Size)
+	f.structure(st)
+	f.ids(by)
 	for _, it := range items {
 		if err := f.write(it); err != nil {
 			if f.s.w.Err() == nil {
@@ -291,24 +275,16 @@ func (f *fetching) send(m *store.Message, news map[mail.UID]bool) error {
 	return nil
 }
 
-// meta writes what the record has.
-func (f *fetching) meta(m *store.Message, st *message.Structure) {
-	if f.o.InternalDate {
-		f.item("INTERNALDATE ").DateTime(m.Date)
-	}
-	if f.o.RFC822Size {
-		f.item("RFC822.SIZE ").Number(m.Size)
-	}
-	r := renderer{utf8: f.s.w.UTF8}
+// structure writes what the record has to be read for.
+func (f *fetching) structure(st *message.Structure) {
 	if f.o.Envelope {
-		f.item("ENVELOPE ").Append(func(b []byte) []byte { return r.envelope(b, &st.Envelope) })
+		f.item("ENVELOPE ").Append(st.Envelope.AppendEnvelope)
 	}
 	if f.o.body {
-		f.item("BODY ").Append(func(b []byte) []byte { return r.body(b, &st.Root) })
+		f.item("BODY ").Append(func(b []byte) []byte { return st.Root.AppendStructure(b, false) })
 	}
 	if f.o.BodyStructure != nil {
-		r.extended = true
-		f.item("BODYSTRUCTURE ").Append(func(b []byte) []byte { return r.body(b, &st.Root) })
+		f.item("BODYSTRUCTURE ").Append(func(b []byte) []byte { return st.Root.AppendStructure(b, true) })
 	}
 }
 
@@ -333,9 +309,6 @@ func (f *fetching) write(it sending) error {
 
 // items prepares the sections that were asked for.
 func (f *fetching) items(m *store.Message, st *message.Structure) (list []sending, err error) {
-	if !f.needsBody() {
-		return nil, nil
-	}
 	body := f.s.acct.Body(m)
 	l := layout{&st.Root, int64(len(m.Prefix)), m.Size}
 	for i := range f.o.sections {

@@ -11,6 +11,9 @@ import (
 type fetchList struct {
 	imap.FetchOptions      // but for its sections
 	body              bool // BODY, which is BODYSTRUCTURE without extensions
+	saveDate          bool // RFC 8514
+	email, thread     bool // EMAILID and THREADID, RFC 8474
+	preview           bool // RFC 8970
 	sections          []section
 	binary            []binaryItem
 	binarySize        []binaryItem
@@ -72,6 +75,15 @@ func (s *session) fetchItem(f *fetchList, word string) {
 		f.BodyStructure = &imap.FetchItemBodyStructure{Extended: true}
 	case "MODSEQ": // RFC 7162 §3.1.4
 		f.ModSeq, s.on.condStore = true, true
+	case "SAVEDATE": // RFC 8514 §4.2
+		f.saveDate = true
+	case "EMAILID": // RFC 8474 §5.3
+		f.email = true
+	case "THREADID":
+		f.thread = true
+	case "PREVIEW":
+		f.preview = true
+		s.previewModifier()
 	case "RFC822":
 		f.sections = append(f.sections, section{name: word})
 	case "RFC822.HEADER":
@@ -94,6 +106,20 @@ func (s *session) fetchItem(f *fetchList, word string) {
 	default:
 		s.l.Fail("Unknown item of FETCH")
 	}
+}
+
+// previewModifier reads what may follow PREVIEW, RFC 8970 §3.1: (LAZY) says that
+// a preview may be left out if it is not there. They are always there.
+func (s *session) previewModifier() {
+	if s.l.PeekAfterSpace() != '(' {
+		return
+	}
+	s.l.SP()
+	s.l.List(func() {
+		if s.l.Word() != "LAZY" {
+			s.l.Fail("Unknown modifier of PREVIEW")
+		}
+	})
 }
 
 // section reads what is in the brackets of BODY[...], RFC 9051 §6.4.5.1.

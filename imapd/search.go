@@ -26,6 +26,11 @@ func (s *session) search(c *call) error {
 	if err := s.catchUp(); err != nil {
 		return err
 	}
+	if q.root.needsFlags() {
+		if err := s.load(); err != nil {
+			return s.refuse(err, "search")
+		}
+	}
 	found, err := s.find(q.root)
 	if q.save { // also when it failed: then nothing is saved, RFC 5182 §2.1
 		s.view.save(found, q)

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -252,6 +253,11 @@ func (s *session) modSeqKey(q *searching) *criterion {
 	}
 	q.modSeq, s.on.condStore = true, true
 	return &criterion{op: opModSeq, num: s.l.Number64()}
+}
+
+// needsFlags reports whether flags or mod-sequences have to be looked at.
+func (c *criterion) needsFlags() bool {
+	return c.op == opFlag || c.op == opModSeq || slices.ContainsFunc(c.kids, (*criterion).needsFlags)
 }
 
 // bind makes criteria ready for a view.

@@ -55,13 +55,13 @@ func (l layout) body(p *message.Part) region {
 func (l layout) part(path []int) *message.Part {
 	p, entity := l.root, true // entity: p is a message's root, which has no number yet
 	for _, n := range path {
-		if !entity && isMessage(p) { // numbers go on inside
+		if !entity && p.IsMessage() { // numbers go on inside
 			p, entity = &p.Children[0], true
 		}
 		switch {
-		case isMultipart(p) && 1 <= n && n <= len(p.Children):
+		case p.IsMultipart() && 1 <= n && n <= len(p.Children):
 			p = &p.Children[n-1]
-		case entity && !isMultipart(p) && n == 1:
+		case entity && !p.IsMultipart() && n == 1:
 		default:
 			return nil
 		}
@@ -92,7 +92,7 @@ func (l layout) section(s *imap.FetchItemBodySection) region {
 	case imap.PartSpecifierMIME:
 		return l.header(p)
 	case imap.PartSpecifierHeader, imap.PartSpecifierText: // of a message within
-		if !isMessage(p) {
+		if !p.IsMessage() {
 			return region{}
 		}
 		if s.Specifier == imap.PartSpecifierHeader {

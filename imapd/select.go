@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"errors"
 	"slices"
 
 	"homemail/mail"
@@ -52,19 +53,28 @@ func (s *session) open(name string, readOnly bool) (*store.Mailbox, error) {
 		return nil, s.refuse(err, "select")
 	}
 	watch := s.acct.Watch(box.ID) // before reading, so that nothing is missed
-	list, err := s.entries(box.ID)
+	v, err := s.openView(&box)
 	if err != nil {
 		watch.Close()
 		return nil, s.refuse(err, "select")
 	}
-	v := newView(box, list)
 	v.watch, v.readOnly = watch, readOnly
 	s.view = v
-	if n := len(v.uids); n > 0 { // one may have come since box was read
-		box.UIDNext = max(box.UIDNext, v.uids[n-1]+1)
-	}
-	box.ModSeq = v.since
 	return &box, nil
+}
+
+// openView makes the view, by reading the mailbox only if it has to.
+func (s *session) openView(box *store.Mailbox) (*view, error) {
+	now, uids, err := s.acct.Open(box.ID)
+	if errors.Is(err, store.ErrCorrupt) { // what is whole can be read
+		list, err := s.entries(box.ID)
+		return newView(*box, list), err
+	}
+	if err != nil {
+		return nil, err
+	}
+	*box = now
+	return openView(now, slices.AppendSeq(make([]mail.UID, 0, uids.Len()), uids.All())), nil
 }
 
 // describe tells what is selected, RFC 9051 §6.3.2.
@@ -74,9 +84,8 @@ func (s *session) describe(box *store.Mailbox) {
 	s.w.Numbered(uint32(v.told), "EXISTS").End()
 	if !s.on.rev2 {
 		s.w.Raw("* 0 RECENT").End()
-		i := slices.IndexFunc(v.state, func(st uint32) bool { return !v.flags.states[st].flags.Has(mail.Seen) })
-		if i >= 0 {
-			s.w.Raw("* OK [UNSEEN ").Number(int64(i + 1)).Raw("] First unseen message").End()
+		if n := s.firstUnseen(box); n > 0 {
+			s.w.Raw("* OK [UNSEEN ").Number(int64(n)).Raw("] First unseen message").End()
 		}
 	}
 	permanent := ""
@@ -95,6 +104,24 @@ func (s *session) describe(box *store.Mailbox) {
 		s.w.Raw(`) "/" `).Mailbox(box.Name).End()
 	}
 }
+
+// firstUnseen is the number of the first message that was not read, 0 if there
+// is none or it would take long to find: RFC 3501 §6.3.1 lets it be missing.
+func (s *session) firstUnseen(box *store.Mailbox) int {
+	v := s.view
+	switch {
+	case box.Unseen == 0:
+		return 0
+	case box.Unseen == box.Messages:
+		return 1
+	case box.Messages > unseenMax || s.load() != nil:
+		return 0
+	}
+	return 1 + slices.IndexFunc(v.state, func(st uint32) bool { return !v.flags.states[st].flags.Has(mail.Seen) })
+}
+
+// unseenMax is up to how many messages the first unseen one is looked for.
+const unseenMax = 1000
 
 // closeBox is CLOSE, RFC 9051 §6.4.1: it expunges without a word.
 func (s *session) closeBox(*call) error {

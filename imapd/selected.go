@@ -22,6 +22,20 @@ func (s *session) entries(box mail.MailboxID) ([]store.Entry, error) {
 	return list, err
 }
 
+// load reads the flags of the selected mailbox, for a command that needs them.
+func (s *session) load() error {
+	v := s.view
+	if v.loaded || v.deleted {
+		return nil
+	}
+	list, err := s.entries(v.box)
+	if err != nil {
+		return err
+	}
+	v.load(list)
+	return nil
+}
+
 func (s *session) deselect() {
 	if s.view != nil {
 		s.view.watch.Close()
@@ -91,12 +105,12 @@ func (s *session) tell(expunge bool) {
 	if len(v.changed) == 0 {
 		return
 	}
-	uids := slices.Sorted(maps.Keys(v.changed))
-	clear(v.changed)
-	for _, uid := range uids {
+	changed := v.changed
+	v.changed = nil
+	for _, uid := range slices.Sorted(maps.Keys(changed)) {
 		i, ok := v.index(uid)
 		if _, gone := v.gone[uid]; !gone && ok && i < v.told {
-			s.tellFlags(i)
+			s.tellFlags(i, changed[uid])
 		}
 	}
 }
@@ -115,10 +129,10 @@ func (s *session) tellGone(uids []mail.UID, nums []uint32) {
 }
 
 // tellFlags tells the flags of a message that nobody asked for.
-func (s *session) tellFlags(i int) {
-	s.beginFetch(i, true).Raw("FLAGS ").Raw(s.view.at(i).text)
+func (s *session) tellFlags(i int, f flagsAt) {
+	s.beginFetch(i, true).Raw("FLAGS ").Raw(s.view.flags.states[f.state].text)
 	if s.on.condStore { // RFC 7162 §3.1
-		s.w.Raw(" MODSEQ (").Unsigned(uint64(s.view.mod[i])).Byte(')')
+		s.w.Raw(" MODSEQ (").Unsigned(uint64(f.mod)).Byte(')')
 	}
 	s.w.Byte(')').End()
 }

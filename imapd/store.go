@@ -91,6 +91,9 @@ func (s *session) store(c *call) error {
 	if len(uids) == 0 {
 		return nil
 	}
+	if err := s.load(); err != nil {
+		return err
+	}
 	changed, failed, err := s.change(&f, uids)
 	if err != nil {
 		return s.refuse(err, "store flags")

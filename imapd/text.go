@@ -153,7 +153,7 @@ func (m *candidate) find(f *finder, header bool) (bool, error) {
 
 func (m *candidate) findPart(f *finder, l layout, p *message.Part) (bool, error) {
 	for i := range p.Children {
-		if isMessage(p) { // the header of a message within is part of the body
+		if p.IsMessage() { // the header of a message within is part of the body
 			b, err := readHeader(m.body, l.header(&p.Children[i]))
 			if err != nil || f.in(decodeWords(string(b))) {
 				return err == nil, err

@@ -11,8 +11,8 @@ import (
 // A view is the selected mailbox as one client knows it: which message has
 // which number (RFC 9051 §2.3.1.2), and its flags. It takes up changes when
 // they are read and tells them when the client may hear of them: numbers only
-// move when an EXPUNGE or EXISTS is written. A message takes eight bytes, so
-// that a hundred idle clients cost little.
+// move when an EXPUNGE or EXISTS is written. Flags are read when something needs
+// them, so that opening a mailbox does not read it.
 type view struct {
 	box      mail.MailboxID
 	watch    *store.Watch
@@ -20,33 +20,82 @@ type view struct {
 	readOnly bool
 	deleted  bool // the mailbox is gone, by this client's own hand
 
-	uids  []mail.UID    // ascending; number n is uids[n-1]
-	state []uint32      // of each, an index of flags
-	mod   []mail.ModSeq // of each
-	told  int           // how many of uids the client knows of
-	flags flagStates
-	since mail.ModSeq // changes up to here are in the view
+	uids   []mail.UID  // ascending; number n is uids[n-1]
+	told   int         // how many of uids the client knows of
+	since  mail.ModSeq // changes up to here are in the view
+	flags  flagStates
+	loaded bool          // there are state and mod
+	state  []uint32      // of each of uids, an index of flags
+	mod    []mail.ModSeq // of each of uids
 
 	gone    map[mail.UID]struct{} // expunged, client not told
-	changed map[mail.UID]struct{} // flags changed, client not told
+	changed map[mail.UID]flagsAt  // flags changed, client not told
 	saved   []mail.UID            // the result of SEARCH RETURN (SAVE), RFC 5182
+}
+
+// A flagsAt is flags as they were at a moment.
+type flagsAt struct {
+	state uint32
+	mod   mail.ModSeq
 }
 
 // A span is a run of messages, by index in the view: from lo up to hi.
 type span struct{ lo, hi int }
 
+// newView returns a view of a mailbox whose messages are known.
 func newView(box store.Mailbox, list []store.Entry) *view {
-	v := &view{
-		box: box.ID, since: box.ModSeq, told: len(list),
-		uids: make([]mail.UID, len(list)), state: make([]uint32, len(list)), mod: make([]mail.ModSeq, len(list)),
-		gone: make(map[mail.UID]struct{}), changed: make(map[mail.UID]struct{}),
-	}
+	uids := make([]mail.UID, len(list))
 	for i, e := range list {
-		v.uids[i], v.state[i], v.mod[i] = e.UID, v.flags.of(e.Flags, e.Keywords), e.ModSeq
+		uids[i] = e.UID
+	}
+	v := openView(box, uids)
+	for _, e := range list {
 		v.since = max(v.since, e.ModSeq)
 	}
+	v.load(list)
 	v.flags.fresh = false
 	return v
+}
+
+// openView returns a view of a mailbox that was not read.
+func openView(box store.Mailbox, uids []mail.UID) *view {
+	return &view{
+		box: box.ID, since: box.ModSeq, told: len(uids), uids: uids,
+		flags: flagStates{words: slices.Clone(box.Keywords)},
+	}
+}
+
+// load takes up the flags of all messages. What changed since the view was
+// opened is for the client to hear of, as if it were a change.
+func (v *view) load(list []store.Entry) {
+	v.loaded = true
+	v.flags.of(0, nil) // is state 0, of what cannot be read
+	v.state, v.mod = make([]uint32, len(v.uids)), make([]mail.ModSeq, len(v.uids))
+	i := 0
+	for _, e := range list {
+		for i < len(v.uids) && v.uids[i] < e.UID {
+			i++
+		}
+		if i == len(v.uids) {
+			v.set(e)
+			continue
+		}
+		if v.uids[i] != e.UID {
+			continue
+		}
+		v.state[i], v.mod[i] = v.flags.of(e.Flags, e.Keywords), e.ModSeq
+		if e.ModSeq > v.since {
+			v.change(e.UID, flagsAt{v.state[i], e.ModSeq})
+		}
+	}
+}
+
+// change notes that the client has to hear of a message's flags.
+func (v *view) change(uid mail.UID, f flagsAt) {
+	if v.changed == nil {
+		v.changed = make(map[mail.UID]flagsAt)
+	}
+	v.changed[uid] = f
 }
 
 // index finds a message.
@@ -59,9 +108,13 @@ func (v *view) apply(c store.Changes) {
 		v.set(e)
 	}
 	for _, uid := range c.Gone {
-		if _, ok := v.index(uid); ok {
-			v.gone[uid] = struct{}{}
+		if _, ok := v.index(uid); !ok {
+			continue
 		}
+		if v.gone == nil {
+			v.gone = make(map[mail.UID]struct{})
+		}
+		v.gone[uid] = struct{}{}
 	}
 	v.since = max(v.since, c.ModSeq)
 }
@@ -70,17 +123,23 @@ func (v *view) apply(c store.Changes) {
 // above all others; else it has gone meanwhile.
 func (v *view) set(e store.Entry) {
 	i, ok := v.index(e.UID)
+	if !ok && i < len(v.uids) {
+		return
+	}
+	f := flagsAt{v.flags.of(e.Flags, e.Keywords), e.ModSeq}
 	switch {
-	case ok:
-		v.mod[i] = max(v.mod[i], e.ModSeq)
-		if st := v.flags.of(e.Flags, e.Keywords); v.state[i] != st {
-			v.state[i] = st
-			v.changed[e.UID] = struct{}{}
-		}
-	case i == len(v.uids):
+	case !ok:
 		v.uids = append(v.uids, e.UID)
-		v.state = append(v.state, v.flags.of(e.Flags, e.Keywords))
-		v.mod = append(v.mod, e.ModSeq)
+		if v.loaded {
+			v.state, v.mod = append(v.state, f.state), append(v.mod, f.mod)
+		}
+	case v.loaded && v.state[i] == f.state:
+		v.mod[i] = max(v.mod[i], f.mod)
+	case v.loaded:
+		v.state[i], v.mod[i] = f.state, f.mod
+		v.change(e.UID, f)
+	default:
+		v.change(e.UID, f)
 	}
 }
 
@@ -118,7 +177,10 @@ func (v *view) expunge(gone map[mail.UID]struct{}) (uids []mail.UID, nums []uint
 		delete(v.changed, uid)
 		delete(v.gone, uid)
 	}
-	v.uids, v.state, v.mod = without(v.uids, at), without(v.state, at), without(v.mod, at)
+	v.uids = without(v.uids, at)
+	if v.loaded {
+		v.state, v.mod = without(v.state, at), without(v.mod, at)
+	}
 	v.told -= len(nums)
 	return uids, nums
 }

@@ -113,6 +113,20 @@ func (l *Lexer) Peek() byte {
 	return b[0]
 }
 
+// PeekAfterSpace returns the byte behind a space that comes next, 0 if there is
+// none: some items have modifiers that other items are not told from.
+func (l *Lexer) PeekAfterSpace() byte {
+	if l.Peek() != ' ' || l.err != nil {
+		return 0
+	}
+	b, err := l.r.Peek(2)
+	if err != nil {
+		l.die(err)
+		return 0
+	}
+	return b[1]
+}
+
 func (l *Lexer) take() byte {
 	if l.err != nil {
 		return 0
