@@ -33,6 +33,7 @@ import (
 	"homemail/session"
 	"homemail/signin"
 	"homemail/store"
+	"homemail/words"
 )
 
 // A House is what the operations work on.
@@ -271,24 +272,31 @@ func operations() map[string]operation {
 	}
 }
 
-// Do runs an operation by its name.
+// Do runs an operation by its name. An error is a *words.Reason.
 func (h *House) Do(ctx context.Context, name string, request json.RawMessage) (any, error) {
 	if strings.HasPrefix(name, "setup.") && h.Setup != nil { // which asks for operations itself, one by one
-		return h.Setup.Do(ctx, name, request)
+		return told(h.Setup.Do(ctx, name, request))
 	}
 	run, ok := allOperations()[name]
 	if !ok {
-		return nil, fmt.Errorf("%w: there is no operation %q", store.ErrInvalid, name)
+		return nil, words.Because(store.ErrInvalid, "admin.no-operation", "name", name)
 	}
 	answer, err := run(ctx, h, request)
 	h.audit(ctx, name, request, err)
-	return answer, err
+	return told(answer, err)
+}
+
+func told(answer any, err error) (any, error) {
+	if err != nil {
+		return answer, Told(err)
+	}
+	return answer, nil
 }
 
 func (h *House) addAccount(_ context.Context, q AddAccount) (Account, error) {
 	p, err := mail.ParsePath(string(q.Address))
 	if err != nil {
-		return Account{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return Account{}, words.Because(fmt.Errorf("%w: %w", store.ErrInvalid, err), "admin.bad-address", "address", q.Address, "said", err)
 	}
 	lang, err := parseLanguage(q.Language)
 	if err != nil {
@@ -389,13 +397,13 @@ func (h *House) changeAccount(ctx context.Context, q Change) (Account, error) {
 		}
 		if q.Quota != nil {
 			if *q.Quota < 0 {
-				return fmt.Errorf("%w: a quota is not negative", store.ErrInvalid)
+				return words.Because(store.ErrInvalid, "admin.quota")
 			}
 			p.Quota = *q.Quota
 		}
 		if q.KeepDays != nil {
 			if *q.KeepDays < 0 || *q.KeepDays > 36500 {
-				return fmt.Errorf("%w: days to keep are 1 to 36500, or 0 for ever", store.ErrInvalid)
+				return words.Because(store.ErrInvalid, "admin.keep-days")
 			}
 			p.KeepDays = *q.KeepDays
 		}
@@ -417,7 +425,7 @@ func parseLanguage(s string) (string, error) {
 	}
 	tag, err := language.Parse(s)
 	if err != nil {
-		return "", fmt.Errorf("%w: %q is not a language; right would be en or ja", store.ErrInvalid, s)
+		return "", words.Because(store.ErrInvalid, "admin.language", "name", s)
 	}
 	return tag.String(), nil
 }
@@ -483,7 +491,7 @@ func addDeviceWith(s *store.Store, q AddDevice, password string) (NewDevice, err
 	out := NewDevice{Password: password}
 	err = a.Update(func(p *store.Profile) error {
 		if len(p.Devices) >= devicesMax {
-			return fmt.Errorf("%w: an account has at most %d device passwords; revoke one that is not used", store.ErrInvalid, devicesMax)
+			return words.Because(store.ErrInvalid, "admin.devices-most", "most", devicesMax)
 		}
 		d, err := signin.NewDevice(*p, q.Name, password)
 		if err != nil {
@@ -520,12 +528,12 @@ func (h *House) revokeDevice(_ context.Context, q RevokeDevice) (Empty, error) {
 		}
 		switch len(p.Devices) - len(left) {
 		case 0:
-			return fmt.Errorf("device %q: %w", q.Device, store.ErrNotFound)
+			return words.Because(store.ErrNotFound, "admin.no-device", "name", q.Device)
 		case 1:
 			p.Devices = left
 			return nil
 		}
-		return fmt.Errorf("%w: more than one device is called %q; say its id", store.ErrInvalid, q.Device)
+		return words.Because(store.ErrInvalid, "admin.device-twice", "name", q.Device)
 	})
 }
 

@@ -2,11 +2,11 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
 	"homemail/store"
+	"homemail/words"
 )
 
 // Ban is an address that may not sign in for a while, as too many sign-ins from
@@ -42,10 +42,10 @@ func (h *House) liftBan(_ context.Context, q BanAddress) (Empty, error) {
 		a, err = p.Addr(), nil
 	}
 	if err != nil {
-		return Empty{}, fmt.Errorf("%w: %q is neither an address nor a network", store.ErrInvalid, q.Address)
+		return Empty{}, words.Because(store.ErrInvalid, "admin.no-network", "address", q.Address)
 	}
 	if h.SignIn == nil || !h.SignIn.Lift(a) {
-		return Empty{}, fmt.Errorf("address %s, as one that is shut out: %w", q.Address, store.ErrNotFound)
+		return Empty{}, words.Because(store.ErrNotFound, "admin.not-banned", "address", q.Address)
 	}
 	return Empty{}, nil
 }

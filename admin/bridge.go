@@ -3,11 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"homemail/bridge"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 )
 
 // AddBridge is the request to fetch mail from an account elsewhere. It is tried
@@ -42,7 +42,7 @@ func (h *House) addBridge(ctx context.Context, q AddBridge) (out NewBridge, err 
 	q.Into = a.ID
 	if !q.Untried {
 		if out.Report, err = h.Bridge.Check(ctx, q.Account, q.Password); err != nil {
-			return out, fmt.Errorf("it does not work, and was not kept: %s (%w)", bridge.Explain(q.Account, err), err)
+			return out, words.Because(err, "admin.not-kept", "why", bridge.Tell(q.Account, err), "said", err)
 		}
 	}
 	if q.SendVia != "" {
@@ -99,7 +99,7 @@ func (h *House) findBridge(id string) (bridge.Account, error) {
 			return a, nil
 		}
 	}
-	return bridge.Account{}, fmt.Errorf("account elsewhere %s: %w", id, store.ErrNotFound)
+	return bridge.Account{}, words.Because(store.ErrNotFound, "admin.no-bridge", "id", id)
 }
 
 // removeBridge also ends that its owner writes as its address.
@@ -142,11 +142,11 @@ func (h *House) setBridgePassword(ctx context.Context, q BridgePassword) (Empty,
 		return Empty{}, err
 	}
 	if q.Password == "" {
-		return Empty{}, fmt.Errorf("%w: the password is empty", store.ErrInvalid)
+		return Empty{}, words.Because(store.ErrInvalid, "admin.no-password")
 	}
 	if !q.Untried {
 		if _, err := h.Bridge.Check(ctx, found, q.Password); err != nil {
-			return Empty{}, fmt.Errorf("it does not work, and was not kept: %s (%w)", bridge.Explain(found, err), err)
+			return Empty{}, words.Because(err, "admin.not-kept", "why", bridge.Tell(found, err), "said", err)
 		}
 	}
 	return Empty{}, h.Bridge.Change(found, q.Password)

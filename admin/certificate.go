@@ -11,6 +11,7 @@ import (
 	"homemail/dnsplan"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 )
 
 // An Authority is the CA that is asked for certificates.
@@ -50,7 +51,7 @@ func (h *House) listCertificates(context.Context, Empty) (out Certificates, err 
 }
 
 // errNoCA is what a house says that has no outside, as that of try.
-var errNoCA = fmt.Errorf("%w: this server asks no certificate authority, since it knows no outside: what homemail try shows is for this computer alone", store.ErrInvalid)
+var errNoCA = words.Because(store.ErrInvalid, "admin.no-ca")
 
 func (h *House) agreeCA(ctx context.Context, q AgreeCA) (out Certificates, err error) {
 	if h.DNS == nil {
@@ -58,7 +59,7 @@ func (h *House) agreeCA(ctx context.Context, q AgreeCA) (out Certificates, err e
 	}
 	if q.Email != "" {
 		if _, err := mail.ParsePath(q.Email); err != nil || strings.ContainsFunc(q.Email, func(r rune) bool { return r > 126 || r <= ' ' }) {
-			return out, fmt.Errorf("%w: %q is not an address that the authority can write to", store.ErrInvalid, q.Email)
+			return out, words.Because(store.ErrInvalid, "admin.ca-address", "address", q.Email)
 		}
 	}
 	if err := certs.Agree(h.Store, certs.Consent{Directory: h.CA.Directory, Email: q.Email, Given: time.Now().Round(0)}); err != nil {

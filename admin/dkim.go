@@ -2,11 +2,11 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"homemail/sign"
 	"homemail/store"
+	"homemail/words"
 )
 
 // DKIMKey is a key's public half as an owner sees it: the TXT record that has
@@ -63,7 +63,7 @@ func (h *House) activateKeys(_ context.Context, q ActivateKeys) ([]DKIMKey, erro
 		return nil, err
 	}
 	if !q.Now && !set.Settled(time.Now()) {
-		return nil, fmt.Errorf("%w: the new keys have not been there for two days, and who does not find them yet refuses mail signed with them; if the DNS has long had them, say -now", store.ErrInvalid)
+		return nil, words.Because(store.ErrInvalid, "admin.keys-new")
 	}
 	set, err = h.Keys.Activate(q.Domain)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"homemail/relay/preset"
 	"homemail/sign"
 	"homemail/store"
+	"homemail/words"
 )
 
 // PlanDNS asks which records a domain needs, and how they are.
@@ -33,13 +34,13 @@ type DNSPlan struct {
 }
 
 // errNoDNS is what a house says that has no outside, as that of try.
-var errNoDNS = fmt.Errorf("%w: this server asks no DNS", store.ErrInvalid)
+var errNoDNS = words.Because(store.ErrInvalid, "admin.no-dns")
 
 // planDNS plans a domain's records, and looks at them.
 func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error) {
 	p, err := mail.ParsePath("x@" + q.Domain)
 	if err != nil || !h.Store.IsLocal(p.Domain()) {
-		return out, fmt.Errorf("%w: %s is not a domain of this server", store.ErrInvalid, q.Domain)
+		return out, words.Because(store.ErrInvalid, "admin.not-ours", "domain", q.Domain)
 	}
 	if h.DNS == nil {
 		return out, errNoDNS
@@ -100,7 +101,7 @@ func (h *House) dnsInput(ctx context.Context, c *dnsplan.Comparer, domain string
 	}
 	in.Addrs = h.orPublic(ctx, in.Addrs)
 	if in.Existing, err = c.Existing(ctx, domain); err != nil {
-		return in, fmt.Errorf("what stands in the DNS now could not be read, and a plan without it could lose others' records: %w", err)
+		return in, words.Because(err, "admin.dns-unread", "said", err)
 	}
 	in.Signed, err = c.Signed(ctx, h.Host)
 	if err != nil {

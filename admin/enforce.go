@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"homemail/dnsplan"
@@ -10,6 +9,7 @@ import (
 	"homemail/relay"
 	"homemail/reports"
 	"homemail/store"
+	"homemail/words"
 )
 
 // SetRoute is the request for a route.
@@ -70,21 +70,21 @@ func takesMail(m dnsplan.Mode) bool { return m == dnsplan.Direct || m == dnsplan
 // mayLeave tells what would keep a domain's mail from any other server than this.
 func (h *House) mayLeave(domain string) error {
 	why, err := h.heldToPolicy(domain)
-	if err != nil || why == "" {
+	if err != nil || why.IsZero() {
 		return err
 	}
-	return fmt.Errorf("%w: %s. Only with force it is done anyway", store.ErrInvalid, why)
+	return words.Because(store.ErrInvalid, "admin.force", "why", why)
 }
 
 // heldToPolicy tells that others hold to a policy of MTA-STS by which a domain's
 // mail goes to this house alone, and what to do; "" if nobody does.
-func (h *House) heldToPolicy(domain string) (string, error) {
+func (h *House) heldToPolicy(domain string) (words.Message, error) {
 	if h.Reports == nil {
-		return "", nil
+		return words.Message{}, nil
 	}
 	p, err := h.Reports.Policy(domain)
 	if err != nil {
-		return "", fmt.Errorf("whether others hold to a policy of MTA-STS of %s cannot be read: %w", domain, err)
+		return words.Message{}, words.Because(err, "admin.sts-unread", "domain", domain, "said", err)
 	}
 	return held(dnsplan.Display(domain), p, time.Now()), nil
 }
@@ -92,13 +92,13 @@ func (h *House) heldToPolicy(domain string) (string, error) {
 // held is the sentence of heldToPolicy. Others hold to a policy until it ends,
 // though it is not served any more: RFC 8461 §5.1. So the way out is to serve one
 // of mode none, and to wait: §8.3.
-func held(d string, p reports.Policy, now time.Time) string {
+func held(d string, p reports.Policy, now time.Time) words.Message {
 	end := p.STSEnforced.Add(dnsplan.STSHeld)
 	switch {
 	case p.STS == "enforce":
-		return fmt.Sprintf("MTA-STS of %s is at enforce, and for up to two weeks others would not deliver to any other server. First run homemail dns policy %s -sts none and homemail dns push %s, and wait that long with everything else as it is (RFC 8461 §8.3)", d, d, d)
+		return words.Say("admin.sts-held", "domain", d)
 	case !p.STSEnforced.IsZero() && now.Before(end):
-		return fmt.Sprintf("MTA-STS of %s was at enforce not long ago, and until %s others may not deliver to any other server. Wait until then (RFC 8461 §8.3)", d, end.Local().Format(time.DateOnly))
+		return words.Say("admin.sts-recent", "domain", d, "until", end.Local().Format(time.DateOnly))
 	}
-	return ""
+	return words.Message{}
 }

@@ -90,7 +90,7 @@ func TestHeld(t *testing.T) {
 		{reports.Policy{STS: "none", STSEnforced: now.Add(-dnsplan.STSHeld - time.Hour)}, false},
 		{reports.Policy{STS: "none", STSEnforced: now.Add(time.Hour)}, true}, // the clock went back
 	} {
-		if got := held("example.test", tt.p, now); (got != "") != tt.held {
+		if got := held("example.test", tt.p, now); !got.IsZero() != tt.held {
 			t.Errorf("%+v: %q", tt.p, got)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"homemail/events"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 )
 
 // FindEvents says which events to find; what is zero leaves nothing out.
@@ -79,7 +80,7 @@ func (h *House) query(q *FindEvents) (events.Query, error) {
 	}
 	for _, k := range q.Kinds {
 		if !slices.Contains(events.Kinds(), k) {
-			return out, fmt.Errorf("%w: there are no events of the kind %q, only %v", store.ErrInvalid, k, events.Kinds())
+			return out, words.Because(store.ErrInvalid, "admin.no-kind", "kind", k, "kinds", events.Kinds())
 		}
 	}
 	id, err := h.accountID(q.Account)
@@ -115,7 +116,7 @@ func (h *House) traceEvents(_ context.Context, q TraceEvents) (Way, error) {
 	}
 	list, err := h.Events.Trace(q.ID, id)
 	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("message %q: %w", q.ID, store.ErrNotFound)
+		err = words.Because(store.ErrNotFound, "admin.no-message", "id", q.ID)
 	}
 	return Way{q.ID, inWords(list, q.Language)}, err
 }

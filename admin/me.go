@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,6 +12,7 @@ import (
 	"homemail/mail"
 	"homemail/store"
 	"homemail/vacation"
+	"homemail/words"
 )
 
 // meOperations are those of a person that owners may do for one, too.
@@ -164,9 +164,9 @@ func (m *Me) rename(name, language string) error {
 func oneLine(s string, most int) error {
 	switch {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
-		return fmt.Errorf("%w: a name is one line of text", store.ErrInvalid)
+		return words.Because(store.ErrInvalid, "admin.name-line")
 	case utf8.RuneCountInString(s) > most:
-		return fmt.Errorf("%w: a name has at most %d characters", store.ErrInvalid, most)
+		return words.Because(store.ErrInvalid, "admin.name-long", "most", most)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (m *Me) Forward(ctx context.Context, to []mail.Path, only bool) error {
 	}
 	q := Forward{address, to, only}
 	if len(to) > forwardsMost {
-		err = fmt.Errorf("%w: mail is forwarded to at most %d addresses", store.ErrInvalid, forwardsMost)
+		err = words.Because(store.ErrInvalid, "admin.forwards-most", "most", forwardsMost)
 	} else {
 		_, err = m.h.forward(ctx, q)
 	}
@@ -218,7 +218,7 @@ func (m *Me) revoke(which func(store.Device) bool) (n int, err error) {
 		before := len(p.Devices)
 		p.Devices = slices.DeleteFunc(slices.Clone(p.Devices), which)
 		if n = before - len(p.Devices); n == 0 {
-			return fmt.Errorf("device: %w", store.ErrNotFound)
+			return words.Because(store.ErrNotFound, "admin.device-gone")
 		}
 		return nil
 	})

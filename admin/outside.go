@@ -11,6 +11,7 @@ import (
 	"homemail/relay"
 	"homemail/relay/preset"
 	"homemail/store"
+	"homemail/words"
 )
 
 // Route is how mail for a domain leaves; the domain "default" stands for all
@@ -149,7 +150,7 @@ func (h *House) saveSmarthost(ctx context.Context, q SaveSmarthost) (relay.Repor
 		}
 		var err error
 		if report, err = h.try(ctx, h.Book.Trial(q.Smarthost, q.Password), sender); err != nil {
-			return report, fmt.Errorf("it does not work, and was not kept: %w", err)
+			return report, words.Because(err, "admin.smarthost-not-kept", "why", err)
 		}
 	}
 	if err := h.Book.SaveSmarthost(q.Smarthost, q.Password); err != nil {
@@ -183,32 +184,29 @@ func (h *House) trySmarthost(ctx context.Context, q TrySmarthost) (relay.Report,
 // try signs in to a smarthost and offers it mail, but sends none.
 func (h *House) try(ctx context.Context, s relay.Smarthost, sender mail.Path) (relay.Report, error) {
 	if _, err := mail.ParsePath(string(sender)); err != nil {
-		return relay.Report{}, fmt.Errorf("%w: say with -from which address will send: %w", store.ErrInvalid, err)
+		return relay.Report{}, words.Because(fmt.Errorf("%w: %w", store.ErrInvalid, err), "admin.which-sender", "said", err)
 	}
 	report := h.Relay.Check(ctx, s, sender, "")
 	if !report.OK {
-		return report, fmt.Errorf("%s (%s)", trouble(s, sender, report.Failed), report.Why.Reply)
+		return report, words.Because(nil, "admin.smarthost", "why", trouble(s, sender, report.Failed), "said", report.Why.Reply)
 	}
 	return report, nil
 }
 
 // trouble says what went wrong to whoever sets a smarthost up. The words of
 // delivery reports would not do: they are for people who wrote a message.
-func trouble(s relay.Smarthost, sender mail.Path, step string) string {
+func trouble(s relay.Smarthost, sender mail.Path, step string) words.Message {
 	switch step {
 	case relay.StepConnect:
-		return fmt.Sprintf("%s cannot be reached at port %d. Check the name and the port", s.Host, s.Port)
+		return words.Say("admin.smarthost.connect", "host", s.Host, "port", s.Port)
 	case relay.StepTLS:
-		return fmt.Sprintf("no secure connection to %s could be made at port %d, so the password was not sent. "+
-			"Check the port and -tls; a server with a certificate of its own needs -pin", s.Host, s.Port)
+		return words.Say("admin.smarthost.tls", "host", s.Host, "port", s.Port)
 	case relay.StepLogin:
-		return fmt.Sprintf("%s did not take the name and password. Check both; "+
-			"many providers want a password that is made for mail programs", s.Host)
+		return words.Say("admin.smarthost.login", "host", s.Host)
 	case relay.StepSender:
-		return fmt.Sprintf("%s takes no mail from %s. Many providers take only addresses that they have verified; "+
-			"-from tries another", s.Host, sender)
+		return words.Say("admin.smarthost.sender", "host", s.Host, "sender", sender)
 	}
-	return "check the settings"
+	return words.Say("admin.smarthost.other")
 }
 
 // forward lets an account's mail go elsewhere too.
@@ -221,12 +219,12 @@ func (h *House) forward(_ context.Context, q Forward) (Empty, error) {
 		p, err := mail.ParsePath(string(to))
 		switch {
 		case err != nil:
-			return Empty{}, fmt.Errorf("%w: %q: %w", store.ErrInvalid, to, err)
+			return Empty{}, words.Because(fmt.Errorf("%w: %w", store.ErrInvalid, err), "admin.bad-address", "address", to, "said", err)
 		case p.Key() == q.Address.Key():
-			return Empty{}, fmt.Errorf("%w: %s would forward to itself", store.ErrInvalid, p)
+			return Empty{}, words.Because(store.ErrInvalid, "admin.forward-self", "address", p)
 		case h.Store.IsLocal(p.Domain()):
 			if _, err := h.Store.Resolve(p.Key()); errors.Is(err, store.ErrNotFound) {
-				return Empty{}, fmt.Errorf("%w: there is no address %s", store.ErrInvalid, p)
+				return Empty{}, words.Because(store.ErrInvalid, "admin.no-address", "address", p)
 			}
 		}
 		q.To[i] = p

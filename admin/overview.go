@@ -43,7 +43,8 @@ type Overview struct {
 // overviewOperations are those of the first page.
 func overviewOperations() map[string]operation {
 	return map[string]operation{
-		"overview": op(func(h *House, ctx context.Context, _ Empty) (Overview, error) { return h.Overview(ctx) }),
+		"overview":  op(func(h *House, ctx context.Context, _ Empty) (Overview, error) { return h.Overview(ctx) }),
+		"line.mute": op((*House).muteCheck),
 	}
 }
 
@@ -125,6 +126,9 @@ func (h *House) lastChecks() map[string]check.Result {
 	out := map[string]check.Result{}
 	if h.Checker != nil {
 		for _, r := range h.Checker.Results() {
+			if r.Muted != nil {
+				r.State = check.CouldNotTest // it is to make no light red
+			}
 			out[r.Name] = r
 		}
 	}

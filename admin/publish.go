@@ -15,6 +15,7 @@ import (
 	"homemail/dnsplan/publish"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 	"homemail/zones"
 )
 
@@ -79,7 +80,7 @@ func (h *House) planPush(ctx context.Context, q PlanPush) (out Push, err error) 
 		return out, err
 	}
 	if len(open) == 0 && len(plan.Records) > 0 {
-		return out, fmt.Errorf("%w; next: homemail dns provider set %s PROVIDER (see: homemail dns providers)", noZone(plan.Domain), plan.Domain)
+		return out, words.Because(noZone(plan.Domain), "admin.no-zone-next", "domain", plan.Domain)
 	}
 	for _, z := range open {
 		c, err := h.Publishing.Publisher.Plan(ctx, z, plan.Records)
@@ -98,7 +99,7 @@ func (h *House) planPush(ctx context.Context, q PlanPush) (out Push, err error) 
 }
 
 func noZone(domain string) error {
-	return fmt.Errorf("%w: %s: %w", store.ErrInvalid, domain, zones.ErrNoZone)
+	return words.Because(fmt.Errorf("%w: %w", store.ErrInvalid, zones.ErrNoZone), "admin.no-zone", "domain", domain)
 }
 
 // zonesOf opens the zones that records are in, of those that are known.
@@ -163,7 +164,7 @@ func (h *House) planMX(ctx context.Context, q PlanPush) (out Push, err error) {
 		wrong = append(wrong, h.Host+" A (our address is not known)")
 	}
 	if len(wrong) > 0 && !q.Force {
-		return out, fmt.Errorf("%w: mail would come here before the house is ready for it. These records are not right yet: %s; see: homemail dns %s", store.ErrInvalid, strings.Join(wrong, ", "), plan.Domain)
+		return out, words.Because(store.ErrInvalid, "admin.mx-early", "list", strings.Join(wrong, ", "), "domain", plan.Domain)
 	}
 	if !q.Force {
 		if err := h.mayTakeMail(plan.Domain); err != nil {
@@ -205,7 +206,7 @@ func (h *House) mayTakeMail(domain string) error {
 	if h.Checker != nil {
 		for _, r := range h.Checker.Results() {
 			if r.Name == "in25" && r.State == check.Bad && time.Since(r.Tested).Abs() < lately {
-				return fmt.Errorf("%w: mail would not reach this house: %s See: homemail check in25; -force switches anyway", store.ErrInvalid, r.Means.EN)
+				return words.Because(store.ErrInvalid, "admin.mx-unreached", "why", r.Means)
 			}
 		}
 	}
@@ -219,7 +220,7 @@ func (h *House) mayTakeMail(domain string) error {
 		return err
 	}
 	if !slices.ContainsFunc(people, func(p store.Profile) bool { return here(p.Address) }) && !slices.ContainsFunc(aliases, func(a store.Alias) bool { return here(a.Address) }) {
-		return fmt.Errorf("%w: nobody has an address at %s yet, so that its mail would be refused; next: homemail account add NAME@%s; -force switches anyway", store.ErrInvalid, domain, dnsplan.Display(domain))
+		return words.Because(store.ErrInvalid, "admin.mx-nobody", "domain", domain, "shown", dnsplan.Display(domain))
 	}
 	return nil
 }
@@ -252,8 +253,8 @@ func (h *House) restoreNotes(domain string) []string {
 	switch why, err := h.heldToPolicy(domain); {
 	case err != nil:
 		return []string{err.Error()}
-	case why != "":
-		return []string{why}
+	case !why.IsZero():
+		return []string{why.In("en")}
 	}
 	return nil
 }

@@ -2,11 +2,11 @@ package admin
 
 import (
 	"context"
-	"fmt"
 
 	"homemail/mail"
 	"homemail/queue"
 	"homemail/store"
+	"homemail/words"
 )
 
 // ListQueue says which messages of the queue to list.
@@ -62,16 +62,16 @@ func (h *House) retryQueue(_ context.Context, q QueueID) (Count, error) {
 		return Count{n}, err
 	}
 	n, err := h.Queue.Retry(q.ID)
-	return some(n, err, "it is done, or held: homemail queue release lets it go on")
+	return some(n, err, words.Because(store.ErrInvalid, "admin.queue.sent"))
 }
 
 func (h *House) retryDomain(_ context.Context, q Domain) (Count, error) {
 	p, err := mail.ParsePath("x@" + q.Domain)
 	if err != nil {
-		return Count{}, fmt.Errorf("%w: %q is not a domain", store.ErrInvalid, q.Domain)
+		return Count{}, words.Because(store.ErrInvalid, "admin.no-domain", "domain", q.Domain)
 	}
 	n, err := h.Queue.RetryDomain(p.Domain())
-	return some(n, err, "nothing waits for "+p.Domain())
+	return some(n, err, words.Because(store.ErrInvalid, "admin.queue.nothing", "domain", p.Domain()))
 }
 
 func (h *House) holdQueue(_ context.Context, q QueueID) (Count, error) {
@@ -79,23 +79,23 @@ func (h *House) holdQueue(_ context.Context, q QueueID) (Count, error) {
 		q.Reason = "held by the owner"
 	}
 	n, err := h.Queue.Hold(q.ID, q.Reason)
-	return some(n, err, "it is done, or held already")
+	return some(n, err, words.Because(store.ErrInvalid, "admin.queue.held"))
 }
 
 func (h *House) releaseQueue(_ context.Context, q QueueID) (Count, error) {
 	n, err := h.Queue.Release(q.ID)
-	return some(n, err, "it is not held")
+	return some(n, err, words.Because(store.ErrInvalid, "admin.queue.not-held"))
 }
 
 func (h *House) removeQueue(_ context.Context, q QueueID) (Count, error) {
 	n, err := h.Queue.Remove(q.ID, q.Tell)
-	return some(n, err, "it is done already")
+	return some(n, err, words.Because(store.ErrInvalid, "admin.queue.done"))
 }
 
 // some is the answer of what was about n, and says why if that is nothing.
-func some(n int, err error, otherwise string) (Count, error) {
+func some(n int, err, otherwise error) (Count, error) {
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%w: %s", store.ErrInvalid, otherwise)
+		err = otherwise
 	}
 	return Count{n}, err
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"homemail/mail"
 	"homemail/reports"
 	"homemail/store"
+	"homemail/words"
 )
 
 // SetPolicy asks for a domain's policies, and sets those that are not "".
@@ -55,13 +55,13 @@ type ReportedDomain struct {
 }
 
 // errNoReports is what a house says that keeps no book of reports.
-var errNoReports = fmt.Errorf("%w: this server reads no reports", store.ErrInvalid)
+var errNoReports = words.Because(store.ErrInvalid, "admin.no-reports")
 
 // ourDomain returns a domain of ours in the form that we keep it in.
 func (h *House) ourDomain(name string) (string, error) {
 	p, err := mail.ParsePath("x@" + name)
 	if err != nil || !h.Store.IsLocal(p.Domain()) {
-		return "", fmt.Errorf("%w: %s is not a domain of this server", store.ErrInvalid, name)
+		return "", words.Because(store.ErrInvalid, "admin.not-ours", "domain", name)
 	}
 	if h.Reports == nil {
 		return "", errNoReports
@@ -94,10 +94,10 @@ func (h *House) mayEnforce(ctx context.Context, domain string) error {
 	}
 	others, err := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS}).Elsewhere(ctx, domain, h.Host)
 	if err != nil {
-		return fmt.Errorf("where the mail of %s goes could not be asked, and enforce would keep it from any other server than this: %w", domain, err)
+		return words.Because(err, "admin.mx-unasked", "domain", domain, "said", err)
 	}
 	if len(others) > 0 {
-		return fmt.Errorf("%w: mail for %s goes to %s, too or only, and with enforce nobody would bring it there; see: homemail dns mx show %s", store.ErrInvalid, domain, strings.Join(others, ", "), domain)
+		return words.Because(store.ErrInvalid, "admin.mx-others", "domain", domain, "list", strings.Join(others, ", "))
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (h *House) setMine(_ context.Context, q MySource) (Empty, error) {
 		source, err = netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()), nil
 	}
 	if err != nil {
-		return Empty{}, fmt.Errorf("%w: %q is neither an address nor a network", store.ErrInvalid, q.Source)
+		return Empty{}, words.Because(store.ErrInvalid, "admin.no-network", "address", q.Source)
 	}
 	return Empty{}, h.Reports.SetMine(d, source, q.Mine)
 }

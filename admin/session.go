@@ -9,6 +9,7 @@ import (
 	"homemail/mail"
 	"homemail/session"
 	"homemail/store"
+	"homemail/words"
 )
 
 // sessionOperations has what can be asked for about who signs in on the web.
@@ -117,13 +118,13 @@ func (h *House) resetOwner(ctx context.Context, q Reset) (NewPassword, error) {
 	}
 	switch {
 	case len(owners) == 0:
-		return NewPassword{}, fmt.Errorf("%w: nobody owns this house yet; set it up, or: homemail owner add ADDRESS", store.ErrInvalid)
+		return NewPassword{}, words.Because(store.ErrInvalid, "admin.no-owner")
 	case found == nil && q.Address == "":
-		return NewPassword{}, fmt.Errorf("%w: say which owner: %s", store.ErrInvalid, strings.Join(names, ", "))
+		return NewPassword{}, words.Because(store.ErrInvalid, "admin.which-owner", "list", strings.Join(names, ", "))
 	case found == nil:
-		return NewPassword{}, fmt.Errorf("%w: %s is not an owner; owners are %s", store.ErrInvalid, q.Address, strings.Join(names, ", "))
+		return NewPassword{}, words.Because(store.ErrInvalid, "admin.not-owner", "address", q.Address, "list", strings.Join(names, ", "))
 	case found.Disabled:
-		return NewPassword{}, fmt.Errorf("%w: %s is disabled; first: homemail account enable %s", store.ErrInvalid, found.Address, found.Address)
+		return NewPassword{}, words.Because(store.ErrInvalid, "admin.disabled", "address", found.Address)
 	}
 	return h.resetPassword(ctx, Reset{found.Address, q.SecondFactor})
 }

@@ -7,6 +7,7 @@ import (
 
 	"homemail/config"
 	"homemail/store"
+	"homemail/words"
 )
 
 // Settings is what an owner may change without writing config.toml.
@@ -46,7 +47,7 @@ func (h *House) listSettings(context.Context, Empty) ([]config.Setting, error) {
 // goes on with it.
 func (h *House) setSetting(ctx context.Context, q Setting) ([]config.Setting, error) {
 	if by, ok := ctx.Value(actorKey{}).(Actor); ok && by.Door == "api" && opens(q.Name) {
-		return nil, fmt.Errorf("%w: %s says who may come in, so no token changes it", store.ErrInvalid, q.Name)
+		return nil, words.Because(store.ErrInvalid, "admin.token-setting", "name", q.Name)
 	}
 	c, err := h.inForce()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"homemail/dnsplan"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 	"homemail/zones"
 )
 
@@ -75,8 +76,8 @@ const (
 
 // Errors of registerName.
 var (
-	ErrNameTaken = fmt.Errorf("%w: somebody else has this name already; choose another", store.ErrExists)
-	ErrToken     = fmt.Errorf("%w: the token was refused; check that all of it was copied", store.ErrInvalid)
+	ErrNameTaken = words.Because(store.ErrExists, "admin.name-taken")
+	ErrToken     = words.Because(store.ErrInvalid, "admin.token-refused")
 )
 
 // registerName gets a free name, unless the token's account has it already.
@@ -91,7 +92,7 @@ func (h *House) registerName(ctx context.Context, q RegisterName) (Empty, error)
 func register(ctx context.Context, client *http.Client, q RegisterName) error {
 	name, err := zones.Canonical(q.Name)
 	if err != nil || !strings.HasSuffix(name, ".dedyn.io") || strings.Count(name, ".") != 2 {
-		return fmt.Errorf("%w: %q is not a name below dedyn.io", store.ErrInvalid, q.Name)
+		return words.Because(store.ErrInvalid, "admin.not-dedyn", "name", q.Name)
 	}
 	ctx, cancel := context.WithTimeout(ctx, desecTime)
 	defer cancel()
@@ -111,9 +112,9 @@ func register(ctx context.Context, client *http.Client, q RegisterName) error {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return ErrToken
 	case code == http.StatusBadRequest || code == http.StatusConflict:
-		return fmt.Errorf("%w (deSEC says: %s)", ErrNameTaken, why)
+		return words.Because(ErrNameTaken, "admin.name-taken-said", "said", why)
 	}
-	return fmt.Errorf("deSEC answers %d: %s", code, why)
+	return words.Because(nil, "admin.desec", "code", code, "said", why)
 }
 
 // desec asks deSEC's API, https://desec.readthedocs.io/en/latest/dns/domains.html.
@@ -168,10 +169,10 @@ func (h *House) setAlert(_ context.Context, q Alert) (Empty, error) {
 	}
 	p, err := mail.ParsePath(string(q.Address))
 	if err != nil {
-		return Empty{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return Empty{}, words.Because(fmt.Errorf("%w: %w", store.ErrInvalid, err), "admin.bad-address", "address", q.Address, "said", err)
 	}
 	if h.Store.IsLocal(p.Domain()) {
-		return Empty{}, fmt.Errorf("%w: %s is an address of this house, where nobody could be told that the house is down", store.ErrInvalid, p)
+		return Empty{}, words.Because(store.ErrInvalid, "admin.alert-inside", "address", p)
 	}
 	b, err := json.Marshal(Alert{p})
 	if err != nil {

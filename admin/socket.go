@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"homemail/words"
 )
 
 // socketName is the Unix socket in the data directory. Whoever may write to
@@ -21,7 +23,7 @@ import (
 const socketName = "homemail.sock"
 
 // ErrNotRunning says that no server has the data directory.
-var ErrNotRunning = errors.New("no server is running on this data directory")
+var ErrNotRunning = words.Because(nil, "admin.not-running")
 
 // inDir runs fn with a path of the socket that is short enough for a socket
 // address, which holds 108 bytes, wherever the directory is.
@@ -84,13 +86,16 @@ func (h *House) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		w.WriteHeader(http.StatusUnprocessableEntity)
-		answer = failure{err.Error()}
+		r := Told(err)
+		answer = failure{err.Error(), r.Code, r.Text}
 	}
 	json.NewEncoder(w).Encode(answer)
 }
 
 type failure struct {
-	Error string `json:"error"`
+	Error string     `json:"error"`
+	Code  string     `json:"code"`
+	Said  words.Text `json:"said"`
 }
 
 // A Client asks a running server.
@@ -138,7 +143,7 @@ func (c *Client) Do(ctx context.Context, name string, request, answer any) error
 		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
 			return fmt.Errorf("the server said %s", resp.Status)
 		}
-		return errors.New(f.Error)
+		return &words.Reason{Code: f.Code, Text: f.Said, Err: errors.New(f.Error)}
 	}
 	return json.NewDecoder(resp.Body).Decode(answer)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"homemail/store"
+	"homemail/words"
 )
 
 // Token is a token of the JSON API as an owner sees it: never what it is.
@@ -71,7 +72,7 @@ const (
 
 // ErrNoToken says that a token is not one of ours, or not any more: the same for
 // all, on purpose.
-var ErrNoToken = errors.New("this token is not valid")
+var ErrNoToken = words.Because(nil, "admin.no-token")
 
 // Tokens are who may use the JSON API. They have no state but in the store.
 type Tokens struct{ store *store.Store }
@@ -131,10 +132,10 @@ func (t *Tokens) Add(q AddToken) (NewToken, error) {
 	made := Token{Name: q.Name, Scopes: q.Scopes, Created: now.UTC().Truncate(time.Second), Expires: q.Expires.UTC()}
 	err := t.update(func(list []keptToken) ([]keptToken, error) {
 		if len(list) >= tokensMax {
-			return nil, fmt.Errorf("%w: there are at most %d tokens; remove one that is not used", store.ErrInvalid, tokensMax)
+			return nil, words.Because(store.ErrInvalid, "admin.tokens-most", "most", tokensMax)
 		}
 		if slices.ContainsFunc(list, func(k keptToken) bool { return k.Name == q.Name }) {
-			return nil, fmt.Errorf("token %q: %w", q.Name, store.ErrExists)
+			return nil, words.Because(store.ErrExists, "admin.token-exists", "name", q.Name)
 		}
 		return append(list, keptToken{made, sum[:]}), nil
 	})
@@ -145,22 +146,19 @@ func (t *Tokens) Add(q AddToken) (NewToken, error) {
 }
 
 func (q AddToken) check(now time.Time) error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", store.ErrInvalid, fmt.Sprintf(format, args...))
-	}
 	if q.Name == "" || len(q.Name) > tokenNameMax || strings.ContainsFunc(q.Name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
-		return bad("a token has a name of 1 to %d octets, such as \"grafana\"", tokenNameMax)
+		return words.Because(store.ErrInvalid, "admin.token-name", "most", tokenNameMax)
 	}
 	if len(q.Scopes) == 0 {
-		return bad("say what the token may do: %v", Scopes())
+		return words.Because(store.ErrInvalid, "admin.token-scope", "list", Scopes())
 	}
 	for i, s := range q.Scopes {
 		if !slices.Contains(Scopes(), s) || slices.Contains(q.Scopes[:i], s) {
-			return bad("scopes are %v, each once; not %q", Scopes(), s)
+			return words.Because(store.ErrInvalid, "admin.token-scopes", "list", Scopes(), "name", s)
 		}
 	}
 	if !q.Expires.IsZero() && (q.Expires.Before(now) || q.Expires.After(now.Add(tokenLife))) {
-		return bad("a token expires within ten years from now, or never")
+		return words.Because(store.ErrInvalid, "admin.token-life")
 	}
 	return nil
 }
@@ -181,7 +179,7 @@ func (t *Tokens) Remove(name string) error {
 	return t.update(func(list []keptToken) ([]keptToken, error) {
 		left := slices.DeleteFunc(slices.Clone(list), func(k keptToken) bool { return k.Name == name })
 		if len(left) == len(list) {
-			return nil, fmt.Errorf("token %q: %w", name, store.ErrNotFound)
+			return nil, words.Because(store.ErrNotFound, "admin.token-gone", "name", name)
 		}
 		return left, nil
 	})

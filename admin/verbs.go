@@ -167,6 +167,7 @@ func settingVerbs() []Operation {
 		reads("status", (*House).status, "Tells whether all is well."),
 		reads[Empty, Overview]("overview", nil, "Tells how the house is, at a glance."),
 		reads("line.check", (*House).checkLine, "Looks at what the line lets through. It may take a minute."),
+		does("line.mute", (*House).muteCheck, "Quiets a check until it finds something else, or for some days: it stays listed, makes nothing red and tells nobody."),
 		does("check", (*House).check, "Verifies everything that is stored, and repairs it if asked to."),
 		does("maintain", (*House).maintain, "Gives back the space of removed mail now, instead of in the night."),
 		reads("setting.list", (*House).listSettings, "Lists the settings in force and where each comes from."),

@@ -9,6 +9,7 @@ import (
 	"homemail/address"
 	"homemail/dnsplan"
 	"homemail/store"
+	"homemail/words"
 	"homemail/zones"
 )
 
@@ -79,9 +80,9 @@ func (h *House) setZone(ctx context.Context, q SetZone) (out Notes, err error) {
 	hint := h.zoneHint(ctx, open.Name, q.Provider)
 	if err != nil {
 		if hint != "" {
-			hint = " (" + hint + ")"
+			return out, words.Because(err, "admin.zone-not-kept-hint", "said", err, "hint", hint)
 		}
-		return out, fmt.Errorf("nothing was kept, as it does not work: %w%s", err, hint)
+		return out, words.Because(err, "admin.zone-not-kept", "said", err)
 	}
 	if hint != "" {
 		out.Notes = append(out.Notes, hint)
@@ -185,7 +186,7 @@ func publishOperations() map[string]operation {
 func publishing[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
 	return op(func(h *House, ctx context.Context, q Q) (a A, err error) {
 		if h.Publishing == nil {
-			return a, fmt.Errorf("%w: this server changes no DNS", store.ErrInvalid)
+			return a, words.Because(store.ErrInvalid, "admin.changes-no-dns")
 		}
 		return fn(h, ctx, q)
 	})

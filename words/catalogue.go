@@ -148,6 +148,10 @@ func (c *Catalogue) value(lang Lang, v any) string {
 		return c.Say(lang, v.Key, v.Args...)
 	case interface{ In(lang string) string }:
 		return v.In(string(lang))
+	case error:
+		if r := new(Reason); errors.As(v, &r) {
+			return r.In(string(lang))
+		}
 	}
 	return fmt.Sprint(v)
 }

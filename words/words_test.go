@@ -18,6 +18,7 @@ import (
 // areas are the directories of the catalogue, with the packages that it is for.
 var areas = map[string]string{
 	"check": "check", "dnsplan": "dnsplan", "router": "router", "reports": "reports", "certs": "certs", "dsn": "dsn", "events": "events", "words": "words",
+	"admin": "admin", "bridge": "bridge", "caps": "caps", "queue": "queue", "cli": "cmd/homemail", "alert": "cmd/homemail",
 }
 
 // A code is what the Go files of the house say of keys.
@@ -181,7 +182,7 @@ var (
 // TestWording holds every word of the house to the rules for words.
 func TestWording(t *testing.T) {
 	for key, s := range forms(English) {
-		if m := neverEN.FindString(s); m != "" {
+		if m := neverEN.FindString(strings.ReplaceAll(s, "Yahoo!", "")); m != "" {
 			t.Errorf("%s says %q: %s", key, m, s)
 		}
 	}
