@@ -62,6 +62,7 @@ type Result struct {
 	DependsOn []string          `json:"depends_on,omitempty"`
 	Needed    bool              `json:"needed"` // by the way the house is connected now
 	Data      map[string]string `json:"data,omitempty"`
+	Muted     *Mute             `json:"muted,omitempty"` // nil if the owner wants to hear of it
 }
 
 // A DNS answers the questions of the checks.
@@ -147,6 +148,7 @@ type Checker struct {
 	last    map[string]Result
 	running map[string]bool
 	changes map[string][2]Result // of this run: what was, and what is
+	muted   map[string]Mute
 }
 
 // New returns a Checker with what its memory holds. It asks nobody anything.
@@ -169,7 +171,7 @@ func New(o Options) *Checker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result), running: make(map[string]bool), changes: make(map[string][2]Result)}
+	c := &Checker{o: o, known: builtIn, steps: steps, turn: make(chan struct{}, 1), last: make(map[string]Result), running: make(map[string]bool), changes: make(map[string][2]Result), muted: make(map[string]Mute)}
 	if o.Known != nil {
 		c.known = *o.Known
 	}
@@ -177,6 +179,7 @@ func New(o Options) *Checker {
 		c.o.HTTP = c.outside()
 	}
 	c.load()
+	c.loadMuted()
 	return c
 }
 
@@ -192,7 +195,7 @@ func (c *Checker) Results() []Result {
 		if !ok {
 			r = c.result(s, found{code: codeNever})
 		}
-		r.Needed = mode.matters(r)
+		r.Needed, r.Muted = mode.matters(r), c.mute(r)
 		list = append(list, r)
 	}
 	return list
@@ -208,11 +211,11 @@ func (c *Checker) Hides() (netip.Addr, bool) {
 	return a, r.State == Bad
 }
 
-// Worst is the worst state of what is needed.
+// Worst is the worst state of what is needed, and not muted.
 func Worst(list []Result) State {
 	worst := Good
 	for _, r := range list {
-		if r.Needed && r.State.rank() > worst.rank() {
+		if r.Needed && r.Muted == nil && r.State.rank() > worst.rank() {
 			worst = r.State
 		}
 	}

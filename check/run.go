@@ -202,6 +202,9 @@ func (c *Checker) tell() {
 		if !ok {
 			continue
 		}
+		c.mu.Lock()
+		x[1].Muted = c.mute(x[1])
+		c.mu.Unlock()
 		c.o.Log.Info("a check changed", "check", s.name, "state", x[1].State, "code", x[1].Code, "was", x[0].State)
 		if c.o.Changed != nil {
 			x[0].Needed, x[1].Needed = mode.matters(x[0]) || mode.matters(x[1]), mode.matters(x[0]) || mode.matters(x[1])
@@ -308,6 +311,7 @@ func (c *Checker) note(r Result) {
 		r.Since = old.Since
 	}
 	c.last[r.Name] = r
+	c.forgetMute(r)
 	if ok && old.State != r.State {
 		c.changes[r.Name] = [2]Result{old, r}
 	}

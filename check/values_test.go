@@ -398,3 +398,68 @@ func TestVisitorsStayHidden(t *testing.T) {
 		}
 	})
 }
+
+// TestMute: what is muted stays listed, makes nothing bad and tells nobody, until
+// its time is over or something else is found.
+func TestMute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		memory := storeOf{}
+		w.opt.Memory = memory
+		queued := 21
+		w.opt.Queue = func() (int, time.Duration, error) { return queued, time.Minute, nil }
+		look := func(c *Checker) Result {
+			t.Helper()
+			list, err := c.Test(t.Context(), queue)
+			if err != nil || len(list) != 1 {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			return list[0]
+		}
+		c := w.checker()
+		if c.Mute(queue, "", 0) == nil || c.Mute("odd", "", 0) == nil {
+			t.Error("what is not known is muted")
+		}
+		look(c)
+		if c.Mute(queue, "", 31*24*time.Hour) == nil || c.Mute(queue, strings.Repeat("x", 300), 0) == nil {
+			t.Error("it has no bound")
+		}
+		if err := c.Mute(queue, "the line is slow", 30*24*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*Checker{c, w.checker()} { // after a start, too
+			if r := look(c); r.State != Bad || r.Muted == nil || r.Muted.Reason != "the line is slow" || Worst([]Result{r}) != Good {
+				t.Errorf("%+v", r)
+			}
+		}
+		time.Sleep(30*24*time.Hour + time.Second)
+		if r := look(c); r.Muted != nil || Worst([]Result{r}) != Bad {
+			t.Errorf("it has no end: %+v", r)
+		}
+		if err := c.Mute(queue, "", 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(365 * 24 * time.Hour)
+		if r := look(c); r.Muted == nil {
+			t.Error("it ends though nothing has changed")
+		}
+		queued = 0
+		look(c)
+		queued = 21
+		if r := look(c); r.Muted != nil {
+			t.Error("it goes on after a change")
+		}
+		if err := errors.Join(c.Mute(queue, "", 0), c.Unmute(queue)); err != nil || look(c).Muted != nil {
+			t.Error("it cannot be taken back", err)
+		}
+	})
+}
+
+// storeOf is a memory.
+type storeOf map[string][]byte
+
+func (m storeOf) State(path string) ([]byte, error) { return m[path], nil }
+func (m storeOf) PutState(path string, v []byte) error {
+	m[path] = v
+	return nil
+}

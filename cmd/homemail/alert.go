@@ -33,7 +33,7 @@ func newAlerts(h *house) *alerts { return &alerts{h, make(chan turn, maxAlerts)}
 // changed is told by the line.
 func (a *alerts) changed(old, now check.Result) {
 	story{a.h.events}.checked(old, now)
-	if !now.Needed || (old.State == check.Bad) == (now.State == check.Bad) {
+	if !now.Needed || now.Muted != nil || (old.State == check.Bad) == (now.State == check.Bad) {
 		return
 	}
 	select {

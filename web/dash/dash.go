@@ -162,6 +162,9 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 
 		"GET /network":        d.network,
 		"POST /network/check": d.checkLine,
+		"GET /network/mute":   d.mute,
+		"POST /network/mute":  d.setMute,
+		"POST /network/heard": d.endMute,
 		"GET /network/live":   d.networkLive,
 
 		"GET /sending":                 d.sending,

@@ -40,6 +40,8 @@ var old = map[string]string{
 	"POST /queue/release":            "mail leaves as it would have",
 	"POST /network/machine/remove":   "it takes access away",
 	"POST /network/check":            "it looks",
+	"POST /network/mute":             "it is shown all the same",
+	"POST /network/heard":            "it is told again",
 	"POST /sending/smarthost/test":   "it signs in where it does each day",
 	"POST /sending/bridge/act":       "mail is fetched to where it always was, or later",
 	"POST /security/session/end":     "it takes access away",

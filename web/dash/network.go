@@ -47,6 +47,8 @@ type checked struct {
 	Needed                         bool
 	Waits                          []string // for these, which are not good
 	Tested                         time.Time
+	Muted                          *check.Mute
+	Mutable                        bool // there is something that could be muted
 }
 
 // groups are the branches, each with its checks in their order.
@@ -123,9 +125,9 @@ func (d *Dash) checks(r *http.Request, line admin.Line, j *job) checksView {
 			if !ok {
 				continue
 			}
-			c := checked{name, res.Title.In(lang), res.Means.In(lang), res.Do.In(lang), res.Detail, page.State(res.State), res.Needed, nil, res.Tested}
-			if c.State == page.Bad && !c.Needed {
-				c.State = page.Off // it does not matter for how the house is connected
+			c := checked{name, res.Title.In(lang), res.Means.In(lang), res.Do.In(lang), res.Detail, page.State(res.State), res.Needed, nil, res.Tested, res.Muted, res.State == check.Bad && res.Needed && res.Muted == nil}
+			if c.State == page.Bad && (!c.Needed || c.Muted != nil) {
+				c.State = page.Off // it does not matter for how the house is connected, or the owner knows
 			}
 			for _, on := range res.DependsOn {
 				if on, ok := byName[on]; ok && on.State != check.Good && res.State == check.CouldNotTest {

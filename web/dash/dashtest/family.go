@@ -110,6 +110,7 @@ func (h *House) mailOut(own string, now time.Time) {
 		"route.list":   admin.Routes{Domains: []admin.Route{{Domain: "default", Way: relay.Via, Smarthost: "ocn" + own}, {Domain: "outlook.com" + own, Way: relay.Direct}}, Senders: []admin.SenderRoute{{Address: mail.Path("taro@isp.example" + own), Smarthost: "ocn"}}},
 		"route.sender": admin.Empty{}, "bridge.password": admin.Empty{},
 		"machine.list": []admin.Machine{{Name: "プリンター" + own, Address: "192.168.1.30" + own, For: mail.Path("taro@example.jp" + own), From: store.RewriteFrom}, {Name: "Camera", Address: "192.168.1.31", For: "taro@example.jp", Local: true}},
+		"line.mute":    admin.Empty{},
 		"machine.add":  admin.Caution{}, "machine.remove": admin.Empty{},
 		"route.set": admin.Empty{}, "route.remove": admin.Empty{},
 		"smarthost.presets": preset.All(),
@@ -134,11 +135,13 @@ func (h *House) line(own string, now time.Time) {
 	address.Data = map[string]string{"address": "203.0.113.20" + own}
 	out25 := result("out25", "Can you send to every mail server?", "直接送信 (25番、OP25B)", check.Bad, "Your provider does not let mail out directly.", "プロバイダーが直接の送信を止めています。", "Send through your provider's server.", "プロバイダーの送信サーバーを使ってください。", "dns")
 	out25.Needed = false
+	listed := result("blocklist", "Is your address on a block list?", "ブロックリスト", check.Bad, "203.0.113.20 is listed as a home line.", "家庭用回線のアドレスとして登録されています。", "Send through a provider.", "中継サーバーを使ってください。", "dns")
+	listed.Muted = &check.Mute{Since: now.Add(-24 * time.Hour), Until: now.Add(29 * 24 * time.Hour), Code: "listed", Reason: "We send through OCN." + own}
 	h.Answers["line.check"] = admin.Line{Worst: check.Bad, Results: []check.Result{
 		result("route", "Is the house connected?", "インターネットへの接続", check.Good, "It is.", "つながっています。", "", ""),
 		result("dns", "Are names found?", "名前の検索 (DNS)", check.Good, "They are.", "検索できます。", "", "", "route"),
 		result("router", "Does the router answer?", "ルーターの応答", check.Good, "WG1200HP4 answers.", "WG1200HP4が応答しました。", "", "", "route"),
-		address, out25,
+		address, out25, listed,
 		result("in25", "Can others send you mail?", "メールの受信 (25番)", check.Good, "They can.", "受け取れます。", "", "", "probe"),
 		result("in993", "Can your phone read mail outside?", "外出先での受信 (993番)", check.Bad, "Port 993 does not reach this computer.", "993番ポートがこのコンピューターに届いていません。", "Open it on the router.", "ルーターで993番を開放してください。", "probe"),
 		result("ptr", "Reverse name of your address", "逆引き (PTR)", check.CouldNotTest, "It could not be asked.", "確認できませんでした。", "", "", "probe"),
