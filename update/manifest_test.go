@@ -26,7 +26,7 @@ func newKey(t testing.TB) (minisign.PublicKey, minisign.PrivateKey) {
 
 // sample is an update and its payload; large is one of several checkpoints.
 func sample() (Manifest, []byte) { return made(1 << 20) }
-func large() (Manifest, []byte)  { return made(3*checkpoint + 1<<20) }
+func large() (Manifest, []byte)  { return made(25 << 20) }
 
 func made(root int) (Manifest, []byte) {
 	parts := []struct {
