@@ -14,6 +14,8 @@ var (
 		"IMAP4rev2", "IMAP4rev1", "LITERAL+", "ENABLE", "ID", "IDLE", "UNSELECT", "UIDPLUS", "MOVE", "NAMESPACE",
 		"CHILDREN", "SPECIAL-USE", "CREATE-SPECIAL-USE", "LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE",
 		"ESEARCH", "SEARCHRES", "BINARY", "UTF8=ACCEPT", "UNAUTHENTICATE",
+		"CONDSTORE", "QRESYNC", "UIDONLY", "WITHIN", "PARTIAL", "SAVEDATE", "OBJECTID", "PREVIEW", "INPROGRESS",
+		"METADATA", "LIST-METADATA", "QUOTA", "QUOTA=RES-STORAGE", "COMPRESS=DEFLATE",
 	}
 )
 
@@ -82,13 +84,13 @@ func (s *session) enable(*call) error {
 	if err := s.end(); err != nil {
 		return err
 	}
-	s.w.Raw("* ENABLED")
+	text := "* ENABLED"
 	for _, name := range asked {
 		if !s.off[name] && s.turnOn(name) {
-			s.w.Byte(' ').Raw(name)
+			text += " " + name
 		}
 	}
-	return s.w.End()
+	return s.w.Raw(text).End()
 }
 
 // turnOn enables an extension, and reports whether it is one.
@@ -98,10 +100,11 @@ func (s *session) turnOn(name string) bool {
 		s.on.rev2 = true
 	case "UTF8=ACCEPT": // RFC 6855 §3
 		s.on.utf8, s.l.UTF8, s.w.UTF8 = true, true, true
-	case "CONDSTORE": // RFC 7162 §3.1
-		s.on.condStore = true
-	case "QRESYNC": // RFC 7162 §3.2.3: means CONDSTORE, too
-		s.on.condStore, s.on.qresync = true, true
+	case "CONDSTORE", "QRESYNC": // RFC 7162 §3.1 and §3.2.3: the second means the first, too
+		s.on.condStore, s.on.qresync = true, s.on.qresync || name == "QRESYNC"
+		if s.view != nil {
+			s.untagged("HIGHESTMODSEQ "+strconv.FormatUint(uint64(s.view.since), 10), "Highest mod-sequence")
+		}
 	case "UIDONLY": // RFC 9586 §3
 		s.on.uidOnly = true
 	default:

@@ -51,6 +51,12 @@ var verbs = map[string]verb{
 	"APPEND":      {signedIn, (*session).append},      // §6.3.12
 	"IDLE":        {signedIn, (*session).idle},        // §6.3.13
 
+	"COMPRESS":     {signedIn, (*session).compress},     // RFC 4978
+	"GETMETADATA":  {signedIn, (*session).getMetadata},  // RFC 5464
+	"SETMETADATA":  {signedIn, (*session).setMetadata},  // RFC 5464
+	"GETQUOTA":     {signedIn, (*session).getQuota},     // RFC 9208
+	"GETQUOTAROOT": {signedIn, (*session).getQuotaRoot}, // RFC 9208
+
 	"CHECK":       {selected, (*session).noop},     // RFC 3501 §6.4.1
 	"CLOSE":       {selected, (*session).closeBox}, // §6.4.1
 	"UNSELECT":    {selected, (*session).unselect}, // §6.4.2
@@ -68,7 +74,8 @@ var verbs = map[string]verb{
 	"UID MOVE":    {selected, (*session).move},
 }
 
-// run runs a command if it may come now.
+// run runs a command if it may come now. A capability that the account does
+// without has no commands.
 func (s *session) run(c *call) error {
 	v, ok := verbs[c.name]
 	switch {
@@ -76,8 +83,19 @@ func (s *session) run(c *call) error {
 		return wire.SyntaxError("Unknown command")
 	case v.in&s.state() == 0:
 		return wire.SyntaxError(s.stateText(v.in))
+	case s.on.uidOnly && numbered(c.name): // RFC 9586 §3.2
+		return wire.SyntaxError("[UIDREQUIRED] Message numbers are not in use")
 	}
 	return v.run(s, c)
+}
+
+// numbered reports whether a command has message numbers in it.
+func numbered(name string) bool {
+	switch name {
+	case "FETCH", "STORE", "SEARCH", "COPY", "MOVE", "SORT", "THREAD", "REPLACE":
+		return true
+	}
+	return false
 }
 
 func (s *session) state() state {

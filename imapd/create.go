@@ -43,7 +43,10 @@ func (s *session) create(c *call) error {
 	if bad {
 		return no("USEATTR", "That special use is not possible") // RFC 6154 §6
 	}
-	_, err := s.acct.Create(name, use)
+	box, err := s.acct.Create(name, use)
+	if err == nil {
+		c.code = "MAILBOXID (" + box.ObjectID() + ")" // RFC 8474 §4.1
+	}
 	return s.refuse(err, "create a mailbox")
 }
 

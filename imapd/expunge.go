@@ -22,6 +22,7 @@ func (s *session) expunge(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.removed = len(gone) > 0
 	s.tellGone(s.view.expunge(gone))
 	return nil
 }

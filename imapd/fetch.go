@@ -42,6 +42,16 @@ func (s *session) fetch(c *call) error {
 		return err
 	}
 	o.UID = o.UID || c.uid
+	if o.vanished && (!c.uid || !s.on.qresync || o.ChangedSince == 0) { // RFC 7162 §3.2.6
+		return wire.SyntaxError("VANISHED needs UID FETCH, CHANGEDSINCE and QRESYNC")
+	}
+	if o.vanished {
+		changes, err := s.changesSince(mail.ModSeq(o.ChangedSince))
+		if err != nil {
+			return s.refuse(err, "fetch")
+		}
+		s.vanishedEarlier(&changes, set.(imap.UIDSet))
+	}
 	f := &fetching{s: s, v: s.view, o: o}
 	return s.refuse(f.run(f.v.resolve(set)), "fetch")
 }
@@ -55,6 +65,9 @@ func (f *fetching) run(list []span) (err error) {
 	if f.o.ChangedSince > 0 {
 		list = f.v.changedSince(list, mail.ModSeq(f.o.ChangedSince))
 	}
+	if f.o.part != nil {
+		list = windowed(list, f.o.part)
+	}
 	switch {
 	case f.needsRecord():
 		err = f.fromRecords(f.v.uidsOf(list))
@@ -67,6 +80,18 @@ func (f *fetching) run(list []span) (err error) {
 		err = f.damaged
 	}
 	return err
+}
+
+// windowed picks the messages of a window.
+func windowed(list []span, w *window) []span {
+	lo, hi := w.of(count(list))
+	var b spans
+	for _, sp := range list {
+		n := sp.hi - sp.lo
+		b.add(span{sp.lo + max(lo, 0), sp.lo + min(hi, n)})
+		lo, hi = lo-n, hi-n
+	}
+	return b.list
 }
 
 // changedSince picks the messages that changed after some moment, RFC 7162

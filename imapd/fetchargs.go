@@ -14,6 +14,8 @@ type fetchList struct {
 	saveDate          bool // RFC 8514
 	email, thread     bool // EMAILID and THREADID, RFC 8474
 	preview           bool // RFC 8970
+	vanished          bool
+	part              *window
 	sections          []section
 	binary            []binaryItem
 	binarySize        []binaryItem
@@ -46,6 +48,34 @@ func (s *session) fetchArgs() *fetchList {
 		s.l.List(func() { s.fetchModifier(f) })
 	}
 	return f
+}
+
+// A window is some of a list, RFC 9394 §3.1: from one place to another, counted
+// from 1, or from -1 at the end.
+type window struct{ from, to int64 }
+
+// window reads a window.
+func (s *session) window() *window {
+	w := &window{from: s.l.Signed()}
+	s.l.Expect(':')
+	w.to = s.l.Signed()
+	if w.from == 0 || w.to == 0 || (w.from < 0) != (w.to < 0) {
+		s.l.Fail("Bad range of PARTIAL")
+	}
+	return w
+}
+
+// of returns the bounds of the window in a list.
+func (w *window) of(n int) (lo, hi int) {
+	from, to := min(w.from, w.to), max(w.from, w.to)
+	if from < 0 {
+		from, to = from+int64(n)+1, to+int64(n)+1
+	}
+	from, to = max(from, 1), min(to, int64(n))
+	if from > to {
+		return 0, 0
+	}
+	return int(from - 1), int(to)
 }
 
 func (f *fetchList) macro(word string) bool {
@@ -242,6 +272,11 @@ func (s *session) fetchModifier(f *fetchList) {
 		s.l.SP()
 		f.ChangedSince = uint64(s.l.Number64())
 		f.ModSeq, s.on.condStore = true, true
+	case "VANISHED": // §3.2.6
+		f.vanished = true
+	case "PARTIAL": // RFC 9394 §3.3
+		s.l.SP()
+		f.part = s.window()
 	default:
 		s.l.Fail("Unknown modifier of FETCH")
 	}

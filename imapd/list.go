@@ -18,6 +18,7 @@ type listing struct {
 	subscribed, recursive, special bool // which to list
 	saySubscribed                  bool // what to say
 	status                         statusSet
+	metadata                       *metadataQuery // RFC 9590
 }
 
 // list is LIST, RFC 9051 §6.3.9.
@@ -111,6 +112,10 @@ func (s *session) returnArgs(q *listing) {
 		case "STATUS": // RFC 5819
 			s.l.SP()
 			q.status = s.statusArgs()
+		case "METADATA": // RFC 9590 §3
+			s.l.SP()
+			q.metadata = &metadataQuery{max: -1}
+			s.l.List(func() { q.metadata.names = append(q.metadata.names, s.entryName()) })
 		default:
 			s.l.Fail("Unknown return option")
 		}
@@ -159,6 +164,9 @@ func (s *session) listOne(q *listing, box *store.Mailbox, kin descendants) error
 	err := s.w.End()
 	if q.status != nil {
 		err = s.writeStatus(box, q.status)
+	}
+	if q.metadata != nil {
+		_, err = s.writeMetadata(box.ID, box.Name, q.metadata)
 	}
 	return err
 }

@@ -13,9 +13,11 @@ import (
 	"homemail/store"
 )
 
-// searchTimeout bounds a SEARCH. It reads bodies where it has to, and there is
-// no index yet.
-const searchTimeout = time.Minute
+// searchTimeout bounds a SEARCH, which may have to read bodies.
+const (
+	searchTimeout = time.Minute
+	progressEvery = 10 * time.Second // RFC 9585 §4
+)
 
 // search is SEARCH, RFC 9051 §6.4.4, with the results of RFC 4731 and RFC 5182.
 func (s *session) search(c *call) error {
@@ -26,12 +28,12 @@ func (s *session) search(c *call) error {
 	if err := s.catchUp(); err != nil {
 		return err
 	}
-	if q.root.needsFlags() {
+	if q.root.anyOf(criterion.byFlags) {
 		if err := s.load(); err != nil {
 			return s.refuse(err, "search")
 		}
 	}
-	found, err := s.find(q.root)
+	found, err := s.find(c.tag, q.root)
 	if q.save { // also when it failed: then nothing is saved, RFC 5182 §2.1
 		s.view.save(found, q)
 	}
@@ -43,16 +45,22 @@ func (s *session) search(c *call) error {
 }
 
 // find finds the messages that fit, by index in the view.
-func (s *session) find(root *criterion) (found []int, err error) {
-	x := &search{s: s, v: s.view, root: root.bind(s.view)}
+func (s *session) find(tag string, root *criterion) (found []int, err error) {
+	x := &search{s: s, v: s.view, root: root.bind(s.view), tag: tag, said: time.Now()}
 	found, open := x.quick()
 	if len(open) > 0 {
 		err = s.g.during(searchTimeout, func(ctx context.Context) (err error) {
 			x.ctx = ctx
-			found, err = x.closer(found, open)
+			if root.anyOf(criterion.bySummary) {
+				found, open, err = x.summaries(found, open)
+			}
+			if err == nil && len(open) > 0 {
+				found, err = x.closer(found, open)
+			}
 			return err
 		})
 	}
+	slices.Sort(found) // damaged messages are logged, and not found
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, no(imap.ResponseCodeLimit, "The search took too long")
@@ -65,63 +73,80 @@ func (s *session) find(root *criterion) (found []int, err error) {
 // results writes SEARCH or ESEARCH, RFC 9051 §7.3.4 and RFC 4731 §3.1.
 func (s *session) results(c *call, q *searching, found []int) {
 	v := s.view
-	number := func(i int) uint32 {
-		if c.uid {
-			return uint32(v.uids[i])
-		}
-		return uint32(i + 1)
-	}
+	nums := make([]uint32, len(found))
 	highest := mail.ModSeq(0)
-	if q.modSeq {
-		for _, i := range found {
+	for n, i := range found {
+		nums[n] = uint32(i + 1)
+		if c.uid {
+			nums[n] = uint32(v.uids[i])
+		}
+		if q.modSeq { // RFC 7162 §3.1.5
 			highest = max(highest, v.mod[i])
 		}
 	}
-	if !q.returns && !s.on.rev2 {
-		s.w.Raw("* SEARCH")
-		for _, i := range found {
-			s.w.Byte(' ').Unsigned(uint64(number(i)))
-		}
-		if q.modSeq && len(found) > 0 { // RFC 7162 §3.1.5
-			s.w.Raw(" (MODSEQ ").Unsigned(uint64(highest)).Byte(')')
-		}
-		s.w.End()
+	if q.returns || s.on.rev2 {
+		s.extended(c, q, nums, highest)
 		return
 	}
-	if q.save && !(q.min || q.max || q.all || q.count) { // RFC 5182 §2.1: saved, and not told
+	s.w.Raw("* SEARCH")
+	for _, n := range nums {
+		s.w.Byte(' ').Unsigned(uint64(n))
+	}
+	if highest > 0 {
+		s.w.Raw(" (MODSEQ ").Unsigned(uint64(highest)).Byte(')')
+	}
+	s.w.End()
+}
+
+// extended writes ESEARCH, RFC 9051 §7.3.4. What is saved need not be told, too:
+// RFC 5182 §2.1.
+func (s *session) extended(c *call, q *searching, nums []uint32, highest mail.ModSeq) {
+	told := q.min || q.max || q.all || q.count || q.part != nil
+	if q.save && !told {
 		return
 	}
-	all := q.all || !(q.min || q.max || q.count)
 	s.w.Raw("* ESEARCH (TAG ").String(c.tag).Byte(')')
 	if c.uid {
 		s.w.Raw(" UID")
 	}
-	if len(found) > 0 && q.min {
-		s.w.Raw(" MIN ").Unsigned(uint64(number(found[0])))
-	}
-	if len(found) > 0 && q.max {
-		s.w.Raw(" MAX ").Unsigned(uint64(number(found[len(found)-1])))
-	}
-	if len(found) > 0 && all {
-		nums := make([]uint32, len(found))
-		for n, i := range found {
-			nums[n] = number(i)
+	if n := len(nums); n > 0 {
+		if q.min {
+			s.w.Raw(" MIN ").Unsigned(uint64(nums[0]))
 		}
-		wire.Set(s.w.Raw(" ALL "), nums)
+		if q.max {
+			s.w.Raw(" MAX ").Unsigned(uint64(nums[n-1]))
+		}
+		if q.all || !told {
+			wire.Set(s.w.Raw(" ALL "), nums)
+		}
 	}
 	if q.count {
-		s.w.Raw(" COUNT ").Number(int64(len(found)))
+		s.w.Raw(" COUNT ").Number(int64(len(nums)))
 	}
-	if q.modSeq && len(found) > 0 {
+	if q.part != nil {
+		s.partialResult(q.part, nums)
+	}
+	if highest > 0 {
 		s.w.Raw(" MODSEQ ").Unsigned(uint64(highest))
 	}
 	s.w.End()
 }
 
+// partialResult writes PARTIAL, RFC 9394 §3.1.
+func (s *session) partialResult(p *window, nums []uint32) {
+	s.w.Raw(" PARTIAL (").Number(p.from).Byte(':').Number(p.to).Byte(' ')
+	if lo, hi := p.of(len(nums)); lo < hi {
+		wire.Set(s.w, nums[lo:hi])
+	} else {
+		s.w.Raw("NIL")
+	}
+	s.w.Byte(')')
+}
+
 // save keeps a result for "$", RFC 5182 §2.4.
 func (v *view) save(found []int, q *searching) {
 	v.saved = nil
-	if !q.all && !q.count && (q.min || q.max) && len(found) > 0 {
+	if !q.all && !q.count && (q.min || q.max || q.part != nil) && len(found) > 0 {
 		ends := []int{}
 		if q.min {
 			ends = append(ends, found[0])
@@ -129,6 +154,11 @@ func (v *view) save(found []int, q *searching) {
 		if q.max {
 			ends = append(ends, found[len(found)-1])
 		}
+		if q.part != nil { // RFC 9394 §3.2
+			lo, hi := q.part.of(len(found))
+			ends = append(ends, found[lo:hi]...)
+		}
+		slices.Sort(ends)
 		found = slices.Compact(ends)
 	}
 	for _, i := range found {
@@ -143,13 +173,28 @@ type search struct {
 	v    *view
 	root *criterion
 	ctx  context.Context
+	rest map[mail.UID]*store.Summary // of those for closer
+	tag  string
+	said time.Time // when the client last heard that it goes on
+}
+
+// progress tells that a search goes on, RFC 9585 §4, and asks whether it may.
+func (x *search) progress(done, all int) error {
+	if time.Since(x.said) > progressEvery && !x.s.off["INPROGRESS"] {
+		x.said = time.Now()
+		x.s.w.Raw("* OK [INPROGRESS (").String(x.tag).Byte(' ').Number(int64(done)).Byte(' ').Number(int64(all)).Raw(")] Still searching").End()
+		if err := x.s.w.Flush(); err != nil {
+			return errGone
+		}
+	}
+	return x.ctx.Err()
 }
 
 // quick finds what the view can tell: messages that fit, and those that need a
 // closer look.
 func (x *search) quick() (found []int, open []mail.UID) {
 	for i := range x.v.told {
-		switch x.root.quick(x.v, i) {
+		switch x.root.quick(x.v, i, nil) {
 		case yes:
 			found = append(found, i)
 		case maybe:
@@ -159,23 +204,46 @@ func (x *search) quick() (found []int, open []mail.UID) {
 	return found, open
 }
 
-func (x *search) closer(found []int, open []mail.UID) ([]int, error) {
+// summaries looks at what is kept beside the records.
+func (x *search) summaries(found []int, open []mail.UID) (_ []int, left []mail.UID, err error) {
 	f := &fetching{s: x.s, v: x.v}
-	err := f.records(open, func(m *store.Message) error {
-		if err := x.ctx.Err(); err != nil {
-			return err
-		}
+	x.rest = make(map[mail.UID]*store.Summary)
+	err = f.summaries(open, func(m *store.Summary) error {
 		i, ok := x.v.index(m.UID)
 		if !ok {
 			return nil
 		}
-		hit, err := x.root.match(&candidate{x: x, m: m, i: i})
+		switch x.root.quick(x.v, i, m) {
+		case yes:
+			found = append(found, i)
+		case maybe:
+			left = append(left, m.UID)
+			x.rest[m.UID] = &store.Summary{UID: m.UID, Date: m.Date, Saved: m.Saved, Size: m.Size, Email: m.Email, Thread: m.Thread}
+		}
+		return x.ctx.Err()
+	})
+	return found, left, err
+}
+
+// closer looks at records, headers and bodies.
+func (x *search) closer(found []int, open []mail.UID) ([]int, error) {
+	f := &fetching{s: x.s, v: x.v}
+	done := 0
+	err := f.records(open, func(m *store.Message) error {
+		if err := x.progress(done, len(open)); err != nil {
+			return err
+		}
+		done++
+		i, ok := x.v.index(m.UID)
+		if !ok {
+			return nil
+		}
+		hit, err := x.root.match(&candidate{x: x, m: m, i: i, summary: x.rest[m.UID]})
 		if hit {
 			found = append(found, i)
 		}
 		return err
 	})
-	slices.Sort(found) // damaged messages are logged, and not found
 	return found, err
 }
 
@@ -195,23 +263,23 @@ func sure(b bool) truth {
 	return nope
 }
 
-// quick answers with the view alone.
-func (c *criterion) quick(v *view, i int) truth {
+// quick answers with the view, and with a summary if there is one.
+func (c *criterion) quick(v *view, i int, m *store.Summary) truth {
 	switch c.op {
 	case opAll:
 		return yes
 	case opAnd:
 		all := yes
 		for _, kid := range c.kids {
-			if all = min(all, kid.quick(v, i)); all == nope {
+			if all = min(all, kid.quick(v, i, m)); all == nope {
 				break
 			}
 		}
 		return all
 	case opOr:
-		return max(c.kids[0].quick(v, i), c.kids[1].quick(v, i))
+		return max(c.kids[0].quick(v, i, m), c.kids[1].quick(v, i, m))
 	case opNot:
-		return yes - c.kids[0].quick(v, i)
+		return yes - c.kids[0].quick(v, i, m)
 	case opSet:
 		return sure(contains(c.spans, i))
 	case opFlag:
@@ -219,20 +287,56 @@ func (c *criterion) quick(v *view, i int) truth {
 	case opModSeq:
 		return sure(v.mod[i] >= mail.ModSeq(c.num))
 	}
-	return maybe
+	if m == nil || !c.bySummary() {
+		return maybe
+	}
+	return sure(c.fits(m))
+}
+
+// byFlags and bySummary report what a key has to look at.
+func (c criterion) byFlags() bool   { return c.op == opFlag || c.op == opModSeq }
+func (c criterion) bySummary() bool { return opLarger <= c.op && c.op <= opThread }
+func (c criterion) byBody() bool    { return c.op == opBody || c.op == opText }
+
+// anyOf reports whether some key in c is of a kind.
+func (c *criterion) anyOf(kind func(criterion) bool) bool {
+	return kind(*c) || slices.ContainsFunc(c.kids, func(kid *criterion) bool { return kid.anyOf(kind) })
+}
+
+// fits answers with a summary.
+func (c *criterion) fits(m *store.Summary) bool {
+	switch c.op {
+	case opLarger:
+		return m.Size > c.num
+	case opSmaller:
+		return m.Size < c.num
+	case opSince:
+		return !day(m.Date).Before(c.date)
+	case opBefore:
+		return day(m.Date).Before(c.date)
+	case opSavedSince:
+		return !day(m.Saved).Before(c.date)
+	case opSavedBefore:
+		return day(m.Saved).Before(c.date)
+	case opOlder:
+		return !m.Date.After(c.date)
+	case opEmail:
+		return m.Email.String() == c.text
+	}
+	return m.Thread.String() == c.text // opThread
 }
 
 // match answers with the message. Of several that all have to fit the dear ones
 // come last.
 func (c *criterion) match(m *candidate) (bool, error) {
-	if t := c.quick(m.x.v, m.i); t != maybe {
+	if t := c.quick(m.x.v, m.i, m.summary); t != maybe {
 		return t == yes, nil
 	}
 	switch c.op {
 	case opAnd:
 		for _, dear := range [...]bool{false, true} {
 			for _, kid := range c.kids {
-				if kid.dear() != dear {
+				if kid.anyOf(criterion.byBody) != dear {
 					continue
 				}
 				if ok, err := kid.match(m); !ok || err != nil {
@@ -257,32 +361,11 @@ func (c *criterion) match(m *candidate) (bool, error) {
 	case opText:
 		return m.find(c.find, true)
 	}
-	return c.matchRecord(m)
+	return c.matchSent(m)
 }
 
-// dear reports whether a body has to be read.
-func (c *criterion) dear() bool {
-	return c.op == opBody || c.op == opText || slices.ContainsFunc(c.kids, (*criterion).dear)
-}
-
-// matchRecord answers with the record.
-func (c *criterion) matchRecord(m *candidate) (bool, error) {
-	switch c.op {
-	case opLarger:
-		return m.m.Size > c.num, nil
-	case opSmaller:
-		return m.m.Size < c.num, nil
-	case opSince:
-		return !day(m.m.Date).Before(c.date), nil
-	case opBefore:
-		return day(m.m.Date).Before(c.date), nil
-	case opSavedSince:
-		return !day(m.m.Saved).Before(c.date), nil
-	case opSavedBefore:
-		return day(m.m.Saved).Before(c.date), nil
-	case opOlder:
-		return !m.m.Date.After(c.date), nil
-	}
+// matchSent answers with the Date field, as it is written.
+func (c *criterion) matchSent(m *candidate) (bool, error) {
 	st, err := m.structure()
 	if err != nil || st.Envelope.Time.IsZero() {
 		return false, err

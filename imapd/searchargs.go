@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -19,16 +18,18 @@ const (
 	opSet             // messages by number or UID
 	opFlag            // has the flag
 	opModSeq          // changed since, RFC 7162 §3.1.5
-	opLarger
+	opLarger          // this and the next up to opThread: by the summary
 	opSmaller
 	opSince      // internal date, from the day on
 	opBefore     // internal date, before the day
 	opOlder      // RFC 5032: internal date, at least so long ago
-	opSentSince  // Date field
-	opSentBefore // Date field
 	opSavedSince // RFC 8514
 	opSavedBefore
-	opHeader // a field, with a text in it
+	opEmail // RFC 8474
+	opThread
+	opSentSince  // Date field
+	opSentBefore // Date field
+	opHeader     // a field, with a text in it
 	opBody
 	opText
 )
@@ -50,6 +51,7 @@ type criterion struct {
 type searching struct {
 	returns                    bool // RETURN was given, RFC 4731
 	min, max, all, count, save bool
+	part                       *window // RFC 9394
 	root                       *criterion
 	modSeq                     bool // a key asked for mod-sequences
 }
@@ -103,6 +105,9 @@ func (s *session) returnOption(q *searching) {
 		q.count = true
 	case "SAVE":
 		q.save = true
+	case "PARTIAL": // RFC 9394 §3.1
+		s.l.SP()
+		q.part = s.window()
 	default:
 		s.l.Fail("Unknown result option")
 	}
@@ -138,7 +143,11 @@ func (s *session) criterion(q *searching, word string) *criterion {
 	defer s.l.Shallower()
 	if word == "" {
 		if s.l.Peek() != '(' {
-			return &criterion{op: opSet, set: s.l.SeqSet()}
+			set := s.l.SeqSet()
+			if s.on.uidOnly && !imap.IsSearchRes(set) {
+				s.l.Fail("[UIDREQUIRED] Message numbers are not in use")
+			}
+			return &criterion{op: opSet, set: set}
 		}
 		and := &criterion{op: opAnd}
 		s.l.List(func() { and.kids = append(and.kids, s.criterion(q, s.key())) })
@@ -185,6 +194,10 @@ func dateKey(word string) (op operator, not, ok bool) {
 		return opSentSince, false, true
 	case "SENTBEFORE":
 		return opSentBefore, false, true
+	case "SAVEDSINCE": // RFC 8514 §4.3
+		return opSavedSince, false, true
+	case "SAVEDBEFORE":
+		return opSavedBefore, false, true
 	}
 	return 0, false, false
 }
@@ -196,7 +209,7 @@ func onDay(since, before operator, day time.Time) *criterion {
 
 func (s *session) otherKey(q *searching, word string) *criterion {
 	switch word {
-	case "ALL", "OLD": // RFC 3501: no message is recent here
+	case "ALL", "OLD", "SAVEDATESUPPORTED": // RFC 3501: no message is recent here; RFC 8514 §4.3: each has its date
 		return &criterion{op: opAll}
 	case "RECENT", "NEW":
 		return negate(&criterion{op: opAll}, true)
@@ -221,6 +234,15 @@ func (s *session) otherKey(q *searching, word string) *criterion {
 		return onDay(opSince, opBefore, s.l.Date())
 	case "SENTON":
 		return onDay(opSentSince, opSentBefore, s.l.Date())
+	case "SAVEDON":
+		return onDay(opSavedSince, opSavedBefore, s.l.Date())
+	case "OLDER", "YOUNGER": // RFC 5032 §3
+		ago := time.Duration(max(s.l.Number(), 1)) * time.Second
+		return negate(&criterion{op: opOlder, date: time.Now().Add(-ago)}, word == "YOUNGER")
+	case "EMAILID": // RFC 8474 §5.4
+		return &criterion{op: opEmail, text: s.l.Atom()}
+	case "THREADID":
+		return &criterion{op: opThread, text: s.l.Atom()}
 	case "BODY":
 		return &criterion{op: opBody, text: s.l.AString()}
 	case "TEXT":
@@ -253,11 +275,6 @@ func (s *session) modSeqKey(q *searching) *criterion {
 	}
 	q.modSeq, s.on.condStore = true, true
 	return &criterion{op: opModSeq, num: s.l.Number64()}
-}
-
-// needsFlags reports whether flags or mod-sequences have to be looked at.
-func (c *criterion) needsFlags() bool {
-	return c.op == opFlag || c.op == opModSeq || slices.ContainsFunc(c.kids, (*criterion).needsFlags)
 }
 
 // bind makes criteria ready for a view.

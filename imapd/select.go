@@ -12,8 +12,9 @@ import (
 func (s *session) selectBox(c *call) error {
 	s.l.SP()
 	name := s.l.Mailbox()
+	var q resync
 	if s.l.Accept(' ') {
-		s.selectParams()
+		q = s.selectParams()
 	}
 	if err := s.end(); err != nil {
 		return err
@@ -27,6 +28,12 @@ func (s *session) selectBox(c *call) error {
 		return err
 	}
 	s.describe(box)
+	if q.given {
+		if err := s.resynced(&q, box); err != nil {
+			s.deselect()
+			return s.refuse(err, "resynchronise")
+		}
+	}
 	c.code = "READ-WRITE"
 	if s.view.readOnly {
 		c.code = "READ-ONLY"
@@ -35,15 +42,18 @@ func (s *session) selectBox(c *call) error {
 }
 
 // selectParams reads the parameters of SELECT.
-func (s *session) selectParams() {
+func (s *session) selectParams() (q resync) {
 	s.l.List(func() {
 		switch s.l.Word() {
 		case "CONDSTORE": // RFC 7162 §3.1.8
 			s.on.condStore = true
+		case "QRESYNC": // §3.2.5
+			q = s.resyncArgs()
 		default:
 			s.l.Fail("Unknown parameter of SELECT")
 		}
 	})
+	return q
 }
 
 // open makes a mailbox the selected one.
@@ -96,6 +106,7 @@ func (s *session) describe(box *store.Mailbox) {
 	s.w.Raw("* OK [UIDNEXT ").Unsigned(uint64(box.UIDNext)).Raw("] Predicted next UID").End()
 	s.w.Raw("* OK [UIDVALIDITY ").Unsigned(uint64(box.UIDValidity)).Raw("] UIDs valid").End()
 	s.w.Raw("* OK [HIGHESTMODSEQ ").Unsigned(uint64(box.ModSeq)).Raw("] Highest mod-sequence").End() // RFC 7162 §3.1.2.1
+	s.untagged("MAILBOXID ("+box.ObjectID()+")", "Ok")                                               // RFC 8474 §4.2
 	if s.on.rev2 {                                                                                   // RFC 9051 §6.3.2
 		s.w.Raw("* LIST (")
 		if use := attrOf(box); use != "" {

@@ -37,7 +37,8 @@ type Options struct {
 
 // A Server serves IMAP on any number of listeners.
 type Server struct {
-	o Options
+	o         Options
+	deflaters sync.Pool // of *flate.Writer
 }
 
 // New returns a server. It starts nothing.

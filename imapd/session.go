@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,15 +35,16 @@ type session struct {
 	at  signin.Attempt
 	log *slog.Logger
 
-	fails  int             // at signing in
-	errs   int             // BADs in a row
-	signed *signin.Session // nil until signed in
-	left   chan struct{}   // closed when signed is over
-	acct   *store.Account
-	off    map[string]bool // capabilities that the account does without
-	on     enabled
-	view   *view  // of the selected mailbox, nil if none
-	quit   string // BYE text, for the end of the command
+	fails    int             // at signing in
+	errs     int             // BADs in a row
+	signed   *signin.Session // nil until signed in
+	left     chan struct{}   // closed when signed is over
+	acct     *store.Account
+	off      map[string]bool // capabilities that the account does without
+	on       enabled
+	view     *view  // of the selected mailbox, nil if none
+	deflated bool   // RFC 4978
+	quit     string // BYE text, for the end of the command
 }
 
 // enabled is what the client has asked for by ENABLE (RFC 9051 §6.3.1), or by
@@ -117,6 +119,9 @@ type call struct {
 	uid  bool   // its numbers are UIDs
 	code string // response code of the OK
 	text string // of the OK, if not "NAME completed"
+
+	answered bool // there is a tagged response already
+	removed  bool // messages are gone, and the client was told
 }
 
 // next reads and runs a command. It reports whether to go on.
@@ -141,7 +146,9 @@ func (s *session) next() bool {
 	if bad := s.l.Skip(); bad != nil {
 		return s.over(bad)
 	}
-	s.answer(c, err)
+	if !c.answered || err != nil {
+		s.answer(c, err)
+	}
 	if s.w.Err() == nil && s.quit != "" {
 		s.g.farewell(s.quit)
 	}
@@ -155,6 +162,8 @@ func (s *session) over(err error) bool {
 		s.g.farewell("Command or literal is too long")
 	case errors.Is(err, wire.ErrRefused):
 		s.g.farewell("A literal was refused")
+	case errors.Is(err, errBomb):
+		s.g.farewell("Compressed too far")
 	case !errors.Is(err, io.ErrUnexpectedEOF):
 		s.log.Debug("imap connection lost", "err", err)
 	}
@@ -178,6 +187,9 @@ func (s *session) answer(c *call, err error) {
 		errors.As(s.refuse(said, "poll"), &ours)
 	}
 	if ours == nil {
+		if c.removed && s.on.condStore && s.view != nil && c.code == "" { // RFC 7162 §3.2.7
+			c.code = "HIGHESTMODSEQ " + strconv.FormatUint(uint64(s.view.since), 10)
+		}
 		text := c.text
 		if text == "" {
 			text = c.name + " completed"
@@ -223,9 +235,17 @@ func (s *session) poll(c *call) error {
 	if err := s.catchUp(); err != nil {
 		return s.hear(err)
 	}
-	numbers := c.name == "FETCH" || c.name == "STORE" || c.name == "SEARCH" || c.name == "SORT" || c.name == "THREAD"
-	s.tell(!numbers)
+	s.tell(!inUse(c.name))
 	return nil
+}
+
+// inUse reports whether numbers of messages are in use during a command.
+func inUse(name string) bool {
+	switch name {
+	case "FETCH", "STORE", "SEARCH", "SORT", "THREAD":
+		return true
+	}
+	return false
 }
 
 // hear deals with an error outside of a command's own work. The command itself

@@ -15,11 +15,12 @@ var statusItems = []struct {
 	{"UIDVALIDITY", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(int64(b.UIDValidity)) }},
 	{"UNSEEN", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(int64(b.Unseen)) }},
 	{"DELETED", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(int64(b.Deleted)) }},
-	{"SIZE", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(b.Size) }},                      // RFC 8438
-	{"APPENDLIMIT", func(s *session, _ *store.Mailbox, w *wire.Writer) { w.Number(s.s.o.AppendLimit) }},    // RFC 7889 §3.2
-	{"DELETED-STORAGE", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(b.DeletedSize) }},    // RFC 9208 §4.1.4
-	{"RECENT", func(_ *session, _ *store.Mailbox, w *wire.Writer) { w.Number(0) }},                         // RFC 3501 §6.3.10; nobody asks what it means any more
-	{"HIGHESTMODSEQ", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Unsigned(uint64(b.ModSeq)) }}, // RFC 7162 §3.1.2.1
+	{"SIZE", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(b.Size) }},                             // RFC 8438
+	{"APPENDLIMIT", func(s *session, _ *store.Mailbox, w *wire.Writer) { w.Number(s.s.o.AppendLimit) }},           // RFC 7889 §3.2
+	{"DELETED-STORAGE", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Number(b.DeletedSize) }},           // RFC 9208 §4.1.4
+	{"RECENT", func(_ *session, _ *store.Mailbox, w *wire.Writer) { w.Number(0) }},                                // RFC 3501 §6.3.10; nobody asks what it means any more
+	{"MAILBOXID", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Byte('(').Raw(b.ObjectID()).Byte(')') }}, // RFC 8474 §4.3
+	{"HIGHESTMODSEQ", func(_ *session, b *store.Mailbox, w *wire.Writer) { w.Unsigned(uint64(b.ModSeq)) }},        // RFC 7162 §3.1.2.1
 }
 
 // A statusSet says which of statusItems are asked for.

@@ -18,12 +18,13 @@ import (
 
 // A candidate is a message that SEARCH looks at, with what was read of it.
 type candidate struct {
-	x      *search
-	m      *store.Message
-	i      int
-	st     *message.Structure
-	header []byte
-	body   *store.Body
+	x       *search
+	m       *store.Message
+	i       int
+	summary *store.Summary
+	st      *message.Structure
+	header  []byte
+	body    *store.Body
 }
 
 func (m *candidate) structure() (st *message.Structure, err error) {

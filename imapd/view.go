@@ -20,13 +20,14 @@ type view struct {
 	readOnly bool
 	deleted  bool // the mailbox is gone, by this client's own hand
 
-	uids   []mail.UID  // ascending; number n is uids[n-1]
-	told   int         // how many of uids the client knows of
-	since  mail.ModSeq // changes up to here are in the view
-	flags  flagStates
-	loaded bool          // there are state and mod
-	state  []uint32      // of each of uids, an index of flags
-	mod    []mail.ModSeq // of each of uids
+	uidNext mail.UID    // when it was opened
+	uids    []mail.UID  // ascending; number n is uids[n-1]
+	told    int         // how many of uids the client knows of
+	since   mail.ModSeq // changes up to here are in the view
+	flags   flagStates
+	loaded  bool          // there are state and mod
+	state   []uint32      // of each of uids, an index of flags
+	mod     []mail.ModSeq // of each of uids
 
 	gone    map[mail.UID]struct{} // expunged, client not told
 	changed map[mail.UID]flagsAt  // flags changed, client not told
@@ -60,7 +61,7 @@ func newView(box store.Mailbox, list []store.Entry) *view {
 // openView returns a view of a mailbox that was not read.
 func openView(box store.Mailbox, uids []mail.UID) *view {
 	return &view{
-		box: box.ID, since: box.ModSeq, told: len(uids), uids: uids,
+		box: box.ID, since: box.ModSeq, uidNext: box.UIDNext, told: len(uids), uids: uids,
 		flags: flagStates{words: slices.Clone(box.Keywords)},
 	}
 }

@@ -49,6 +49,7 @@ type Lexer struct {
 
 	limit    int // of a command
 	argument int // of a string
+	large    int // of a literal in this command, if more
 
 	err   error // sticks until Next
 	fatal error // sticks for ever
@@ -80,8 +81,11 @@ func (l *Lexer) Known(is bool) {
 
 // Next begins a command.
 func (l *Lexer) Next() {
-	l.err, l.used, l.owed, l.depth, l.ended = l.fatal, 0, 0, 0, false
+	l.err, l.used, l.owed, l.depth, l.ended, l.large = l.fatal, 0, 0, 0, false, 0
 }
+
+// Large lets the literals of this command have up to n bytes.
+func (l *Lexer) Large(n int) { l.large = n }
 
 // Err returns the first error.
 func (l *Lexer) Err() error { return l.err }

@@ -78,7 +78,7 @@ func (l *Lexer) literal() string {
 	if l.err != nil {
 		return ""
 	}
-	if lit.Size > int64(l.argument) {
+	if lit.Size > int64(max(l.argument, l.large)) {
 		l.Fail("The literal is too long")
 		return ""
 	}
