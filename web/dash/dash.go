@@ -169,6 +169,8 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 
 		"GET /sending":                 d.sending,
 		"POST /sending/smarthost/test": d.trySmarthost,
+		"GET /sending/coach":           d.coach,
+		"POST /sending/coach":          d.readCoach,
 		"POST /sending/bridge/act":     d.actBridge,
 
 		"GET /security":              d.security,

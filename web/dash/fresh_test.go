@@ -43,6 +43,7 @@ var old = map[string]string{
 	"POST /network/mute":             "it is shown all the same",
 	"POST /network/heard":            "it is told again",
 	"POST /sending/smarthost/test":   "it signs in where it does each day",
+	"POST /sending/coach":            "it reads what it is given",
 	"POST /sending/bridge/act":       "mail is fetched to where it always was, or later",
 	"POST /security/session/end":     "it takes access away",
 	"POST /security/ban/lift":        "a guesser may guess again, as slowly as before",

@@ -57,7 +57,12 @@ func BenchmarkPages(b *testing.B) {
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "ms-median")
 		})
 	}
-	b.Logf("all pages together: %.1f MB", float64(inUse()-before)/1e6)
+	b.Run("memory", func(b *testing.B) {
+		for b.Loop() {
+			b.ReportMetric(float64(inUse()-before)/1e6, "MB")
+		}
+		runtime.KeepAlive(server)
+	})
 }
 
 // inUse is the memory that is needed.

@@ -30,7 +30,7 @@ func everyPage() []string {
 		"/security/owner", "/security/tokens", "/security/tokens/remove?name=grafana", "/network/machine", "/network/machine/remove?name=Camera",
 		"/dns/name", "/dns/name/remove?host=myhouse.dy.fi", "/sending/bridge/password?id=b1&address=taro@isp.example",
 		"/addresses", "/addresses/add", "/addresses/all", "/addresses/remove?address=family@example.jp", "/addresses/forward", "/where", "/where?address=shop&since=day&direction=out", "/where?id=01J8Z1",
-		"/queue", "/queue/show?id=01J8Z1", "/queue/remove?id=01J8Z1", "/network", "/network/mute?name=in993", "/sending", "/sending/route", "/sending/route/remove?domain=a.example", "/sending/sender", "/sending/sender/remove?address=taro@isp.example", "/sending/smarthost", "/sending/smarthost?preset=sakura",
+		"/queue", "/queue/show?id=01J8Z1", "/queue/remove?id=01J8Z1", "/network", "/network/mute?name=in993", "/sending", "/sending/route", "/sending/route/remove?domain=a.example", "/sending/coach", "/sending/sender", "/sending/sender/remove?address=taro@isp.example", "/sending/smarthost", "/sending/smarthost?preset=sakura",
 		"/sending/smarthost/remove?name=ocn", "/sending/bridge", "/sending/bridge/remove?id=b1&address=taro@isp.example",
 		"/dns", "/dns/add", "/dns/domain?domain=example.jp", "/dns/domain?domain=example.jp&names=full&texts=quoted", "/dns/remove?domain=example.jp",
 		"/dns/plan?domain=example.jp&kind=records", "/dns/plan?domain=example.jp&kind=mx", "/dns/plan?domain=example.jp&kind=undo",
@@ -179,6 +179,7 @@ func TestHostileText(t *testing.T) {
 			{"/sending/bridge", "/sending/bridge", "for", own, "address", own, "kind", "imap", "host", own, "port", "1", "tls", "implicit", "user", own},
 			{"/dns/add", "/dns/add", "domain", own},
 			{"/dns/name", "/dns/name", "host", own, "service", own, "user", own, "password", own},
+			{"/sending/coach", "/sending/coach", "header", "Authentication-Results: x; spf=pass\nReceived: from a by " + own + "\nFrom: x@" + own},
 			{"/network/mute?name=in993", "/network/mute", "name", "in993", "for", "30", "reason", own},
 			{"/network/machine", "/network/machine", "name", own, "ip", own, "for", own},
 			{"/security/tokens", "/security/tokens", "name", own, "scope", own, "days", "30"},
@@ -479,5 +480,26 @@ func TestSettingWaitsForTheServer(t *testing.T) {
 	resp.Body.Close()
 	if err != nil || resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/settings" || !strings.Contains(string(b), `href="/settings"`) || resp.Header.Get("Refresh") != "" {
 		t.Errorf("%d %v %q", resp.StatusCode, err, resp.Header)
+	}
+}
+
+// What a provider has written onto a message is read out, each with what to do.
+func TestCoach(t *testing.T) {
+	s := serve(t, dashtest.Family(""), "")
+	const head = "Authentication-Results: mx.big.example; spf=fail; dkim=pass header.d=example.jp; dmarc=pass\r\nReceived: from a.example by mx.big.example with ESMTPS\r\n"
+	status, body := s.post("/sending/coach", "/sending/coach", "header", head+"From: Taro <taro@example.jp>\r\n")
+	for _, want := range []string{"What mx.big.example says", "does not allow the server", "It is believed", "It was.", "does not say", `href="/dns/domain?domain=example.jp"`} {
+		if status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%d, no %q", status, want)
+		}
+	}
+	if strings.Contains(body, "not from an address") {
+		t.Error("our own domain is a stranger's")
+	}
+	if _, body := s.post("/sending/coach", "/sending/coach", "header", head+"From: x@other.example\n"); !strings.Contains(body, "not from an address") {
+		t.Error("a stranger's message is ours")
+	}
+	if status, body := s.post("/sending/coach", "/sending/coach", "header", "Dear Taro,"); status != http.StatusUnprocessableEntity || !strings.Contains(body, "from the very beginning") {
+		t.Errorf("a letter is read: %d", status)
 	}
 }
