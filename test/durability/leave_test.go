@@ -156,7 +156,7 @@ type departing struct {
 
 // launch starts the server.
 func (l *leaving) launch() (*departing, error) {
-	d := &departing{server: &server{cmd: exec.Command(l.binary, "serve", "-config", l.conf)}, life: l.post.Begin(),
+	d := &departing{server: newServer(exec.Command(l.binary, "serve", "-config", l.conf)), life: l.post.Begin(),
 		ready: make(chan struct{}), heard: make(chan struct{})}
 	d.Accounts = l.accounts
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -277,7 +277,7 @@ func (l *leaving) kill(d *departing) {
 
 // submit sends letters until the server is gone.
 func (l *leaving) submit(d *departing, r *rand.Rand) {
-	conn, err := d.dial(d.Submissions, true)
+	conn, err := d.Dial(d.Submissions, true)
 	if err != nil {
 		return
 	}
@@ -360,7 +360,7 @@ var aboutWhom = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+)\r$`)
 
 // readInbox reads the reports to the sender and the copies of the other.
 func (l *leaving) readInbox(d *departing, account string) {
-	c, err := d.signIn(account)
+	c, err := d.SignIn(account)
 	if err != nil {
 		l.t.Fatal(err)
 	}

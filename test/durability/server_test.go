@@ -16,6 +16,7 @@ import (
 
 	"homemail/internal/torture"
 	"homemail/store"
+	"homemail/test/wire"
 )
 
 // The people of `homemail try`, one of whom always has the same password.
@@ -32,13 +33,19 @@ type server struct {
 	out  io.Reader
 	logs bytes.Buffer
 
-	SMTP, Submissions, IMAPS, POP3S int
-	Accounts                        []struct{ Address, Password string }
+	wire.Server
+	Accounts []struct{ Address, Password string }
+}
+
+func newServer(cmd *exec.Cmd) *server {
+	s := &server{cmd: cmd}
+	s.Server = wire.Server{Sender: sender, Accounts: accounts, Password: s.password}
+	return s
 }
 
 // start starts the program; it is ready after untilReady.
 func start(binary, data string) (*server, error) {
-	s := &server{cmd: exec.Command(binary, "try", "-json", "-data", data, "-messages", "0", "-users", "1")}
+	s := newServer(exec.Command(binary, "try", "-json", "-data", data, "-messages", "0", "-users", "1"))
 	s.cmd.Stderr = &s.logs
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -147,7 +154,7 @@ func (k *killing) cycle(seed uint64) error {
 	}
 	k.opens++
 	k.slow = max(k.slow, time.Since(begun))
-	st, err := s.state()
+	st, err := s.State()
 	if err != nil {
 		return fmt.Errorf("reading all by IMAP: %w", err)
 	}
@@ -186,9 +193,8 @@ func (k *killing) use(s *server, st torture.State, seed uint64, wait func(stoppi
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		torture.Work{Driver: newWireDriver(s, workers), Out: &torture.Printer{W: in}, Seed: seed, Workers: workers, Messages: 15, Large: 512 << 10, Bare: true,
-			Only: []string{torture.Deliver, torture.Append, torture.SetFlags, torture.AddFlags, torture.DelFlags, torture.Copy, torture.Move,
-				torture.Expunge, torture.Create, torture.Rename, torture.Delete},
+		torture.Work{Driver: wire.NewDriver(&s.Server, workers), Out: &torture.Printer{W: in}, Seed: seed, Workers: workers, Messages: 15, Large: 512 << 10, Bare: true,
+			Only: wire.Kinds,
 		}.Run(context.Background(), st)
 		in.Close()
 	}()

@@ -1,4 +1,7 @@
-package durability
+// Package wire is a mail client that works on a server at random and reads all that
+// it holds, by every protocol, for tests that kill servers and cut their power. It
+// says whether the server answered; a ledger of internal/torture judges.
+package wire
 
 import (
 	"bufio"
@@ -20,41 +23,57 @@ import (
 	"homemail/internal/torture"
 )
 
-// A wireDriver does operations as a client of a server: mail comes in by SMTP,
-// from outside and by submission, and all else is done by IMAP and POP3.
-type wireDriver struct {
-	*server
+// A Server is where the doors of a server are, on this computer, and who has mail
+// there.
+type Server struct {
+	SMTP, Submissions, IMAPS, POP3S int
+	Sender                          string // one of the accounts, who submits
+	Accounts                        []string
+	Password                        func(account string) string
+}
+
+// A Driver does operations as a client of a server: mail comes in by SMTP, from
+// outside and by submission, and all else is done by IMAP and POP3.
+type Driver struct {
+	*Server
 	hands []hand // one for each worker
+}
+
+// Kinds are the operations that a Driver can do.
+var Kinds = []string{
+	torture.Deliver, torture.Append, torture.SetFlags, torture.AddFlags, torture.DelFlags, torture.Copy, torture.Move,
+	torture.Expunge, torture.Create, torture.Rename, torture.Delete,
 }
 
 // A hand has the connections of one worker.
 type hand struct {
-	imap map[string]*inUse // by account
+	imap map[string]*Client // by account
 	mx   *smtp.Client
 	msa  *smtp.Client
 }
 
-// inUse is an IMAP connection with the mailbox that it has selected.
-type inUse struct {
+// A Client is an IMAP connection with the mailbox that it has selected.
+type Client struct {
 	*imapclient.Client
 	selected torture.Box
 }
 
-func newWireDriver(s *server, workers int) *wireDriver {
-	d := &wireDriver{s, make([]hand, workers)}
+// NewDriver returns a driver for a number of workers. It connects when it has to.
+func NewDriver(s *Server, workers int) *Driver {
+	d := &Driver{s, make([]hand, workers)}
 	for i := range d.hands {
-		d.hands[i].imap = map[string]*inUse{}
+		d.hands[i].imap = map[string]*Client{}
 	}
 	return d
 }
 
 // Do does an operation. An answer of the server is a refusal; anything else
 // that goes wrong leaves open what was done.
-func (d *wireDriver) Do(op *torture.Op, body []byte) (r torture.Result, err error) {
+func (d *Driver) Do(op *torture.Op, body []byte) (r torture.Result, err error) {
 	h := &d.hands[op.Worker]
 	switch op.Kind {
 	case torture.Deliver:
-		return h.deliver(d.server, op, body)
+		return h.deliver(d.Server, op, body)
 	case torture.Expunge:
 		if op.Box.Name == "INBOX" && op.N%2 == 0 {
 			if gone, err := d.pop(op); !errors.Is(err, errInUse) {
@@ -68,7 +87,7 @@ func (d *wireDriver) Do(op *torture.Op, body []byte) (r torture.Result, err erro
 	}
 	c := h.imap[account]
 	if c == nil {
-		if c, err = d.signIn(account); err != nil {
+		if c, err = d.SignIn(account); err != nil {
 			return r, err
 		}
 		h.imap[account] = c
@@ -92,19 +111,19 @@ func refused(err error) error {
 	return err
 }
 
-func (h *hand) deliver(s *server, op *torture.Op, body []byte) (r torture.Result, err error) {
+func (h *hand) deliver(s *Server, op *torture.Op, body []byte) (r torture.Result, err error) {
 	c, port := &h.mx, s.SMTP
 	if op.N%3 == 0 {
 		c, port = &h.msa, s.Submissions
 	}
 	if *c == nil {
-		conn, err := s.dial(port, port == s.Submissions)
+		conn, err := s.Dial(port, port == s.Submissions)
 		if err != nil {
 			return r, err
 		}
 		*c = smtp.NewClient(conn)
 		if port == s.Submissions {
-			if err := (*c).Auth(sasl.NewPlainClient("", sender, s.password(sender))); err != nil {
+			if err := (*c).Auth(sasl.NewPlainClient("", s.Sender, s.Password(s.Sender))); err != nil {
 				return r, refused(err)
 			}
 		}
@@ -114,7 +133,7 @@ func (h *hand) deliver(s *server, op *torture.Op, body []byte) (r torture.Result
 		to = append(to, b.Account)
 		r.Placed = append(r.Placed, torture.Placed{Box: b})
 	}
-	if err := (*c).SendMail(sender, to, bytes.NewReader(body)); err != nil {
+	if err := (*c).SendMail(s.Sender, to, bytes.NewReader(body)); err != nil {
 		(*c).Close()
 		*c = nil
 		return torture.Result{}, refused(err)
@@ -122,7 +141,7 @@ func (h *hand) deliver(s *server, op *torture.Op, body []byte) (r torture.Result
 	return r, nil
 }
 
-func (c *inUse) append(op *torture.Op, body []byte) (r torture.Result, err error) {
+func (c *Client) append(op *torture.Op, body []byte) (r torture.Result, err error) {
 	cmd := c.Append(op.To[0].Name, int64(len(body)), &imap.AppendOptions{Flags: imapFlags(op.Flags)})
 	if _, err := cmd.Write(body); err != nil {
 		return r, err
@@ -141,7 +160,7 @@ func (c *inUse) append(op *torture.Op, body []byte) (r torture.Result, err error
 	return r, nil
 }
 
-func (c *inUse) mailbox(op *torture.Op) (r torture.Result, err error) {
+func (c *Client) mailbox(op *torture.Op) (r torture.Result, err error) {
 	if c.selected.Name != "" {
 		c.selected = torture.Box{}
 		if err := c.Unselect().Wait(); err != nil {
@@ -165,7 +184,7 @@ func (c *inUse) mailbox(op *torture.Op) (r torture.Result, err error) {
 	return r, nil
 }
 
-func (c *inUse) change(op *torture.Op) (r torture.Result, err error) {
+func (c *Client) change(op *torture.Op) (r torture.Result, err error) {
 	if c.selected != op.Box {
 		data, err := c.Select(op.Box.Name, nil).Wait()
 		if err != nil {
@@ -201,7 +220,7 @@ func (c *inUse) change(op *torture.Op) (r torture.Result, err error) {
 	return c.flag(op, uids)
 }
 
-func (c *inUse) flag(op *torture.Op, uids imap.UIDSet) (r torture.Result, err error) {
+func (c *Client) flag(op *torture.Op, uids imap.UIDSet) (r torture.Result, err error) {
 	how := map[string]imap.StoreFlagsOp{
 		torture.SetFlags: imap.StoreFlagsSet, torture.AddFlags: imap.StoreFlagsAdd, torture.DelFlags: imap.StoreFlagsDel,
 	}[op.Kind]
@@ -238,14 +257,14 @@ func placed(to torture.Box, from, at imap.NumSet) (r torture.Result, err error) 
 var errInUse = errors.New("another POP3 session has the mailbox")
 
 // pop removes messages of an INBOX by POP3. They go when QUIT is answered.
-func (d *wireDriver) pop(op *torture.Op) (gone []uint32, err error) {
-	conn, err := d.dial(d.POP3S, true)
+func (d *Driver) pop(op *torture.Op) (gone []uint32, err error) {
+	conn, err := d.Dial(d.POP3S, true)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	p := popClient{conn, bufio.NewReader(conn)}
-	for _, line := range []string{"", "USER " + op.Box.Account, "PASS " + d.password(op.Box.Account), "UIDL"} {
+	for _, line := range []string{"", "USER " + op.Box.Account, "PASS " + d.Password(op.Box.Account), "UIDL"} {
 		if answer, err := p.say(line); err != nil {
 			if strings.Contains(answer, "[IN-USE]") {
 				err = errInUse
@@ -296,8 +315,8 @@ func (p popClient) say(line string) (answer string, err error) {
 	return answer, err
 }
 
-// dial connects to a port, where nothing may take longer than a life.
-func (s *server) dial(port int, secure bool) (net.Conn, error) {
+// Dial connects to a port, where nothing may take longer than a life.
+func (s *Server) Dial(port int, secure bool) (net.Conn, error) {
 	const patience = time.Minute
 	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), patience)
 	if err != nil {
@@ -312,19 +331,20 @@ func (s *server) dial(port int, secure bool) (net.Conn, error) {
 	return conn, nil
 }
 
-func (s *server) signIn(account string) (*inUse, error) {
-	conn, err := s.dial(s.IMAPS, true)
+// SignIn connects an account by IMAP.
+func (s *Server) SignIn(account string) (*Client, error) {
+	conn, err := s.Dial(s.IMAPS, true)
 	if err != nil {
 		return nil, err
 	}
-	c := &inUse{Client: imapclient.New(conn, nil)}
-	return c, c.Login(account, s.password(account)).Wait()
+	c := &Client{Client: imapclient.New(conn, nil)}
+	return c, c.Login(account, s.Password(account)).Wait()
 }
 
-// state reads what a server holds, as an IMAP client sees it.
-func (s *server) state() (st torture.State, err error) {
-	for _, account := range accounts {
-		c, err := s.signIn(account)
+// State reads what a server holds, as an IMAP client sees it.
+func (s *Server) State() (st torture.State, err error) {
+	for _, account := range s.Accounts {
+		c, err := s.SignIn(account)
 		if err != nil {
 			return st, err
 		}
@@ -346,7 +366,7 @@ func (s *server) state() (st torture.State, err error) {
 	return st, nil
 }
 
-func (c *inUse) read(account, name string) (b torture.BoxNow, err error) {
+func (c *Client) read(account, name string) (b torture.BoxNow, err error) {
 	data, err := c.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
 	if err != nil {
 		return b, err
