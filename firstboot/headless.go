@@ -21,6 +21,7 @@ type Result struct {
 	OK      bool        `json:"ok"`               // every step of the file was taken
 	Failed  ID          `json:"failed,omitempty"` // the first that was not
 	Devices []NewDevice `json:"devices,omitempty"`
+	Invites []Invite    `json:"invites,omitempty"`
 }
 
 // againTime is how long a server may take to come back with a new name.
@@ -94,6 +95,10 @@ func (r *Result) look(ctx context.Context, a Asker) error {
 		return err
 	}
 	r.Overview = o
+	r.Devices, r.Invites = nil, nil
+	if err := patient(ctx, a, "setup.invites", Given{}, &r.Invites); err != nil {
+		return err
+	}
 	return patient(ctx, a, "setup.devices", Given{}, &r.Devices)
 }
 
@@ -151,6 +156,12 @@ func (r Result) Text(lang string) string {
 		fmt.Fprintf(&b, "\n%s\n", Words(lang, Say("firstboot.menu.devices")))
 		for _, d := range r.Devices {
 			fmt.Fprintf(&b, "    %s  %s  %s\n", d.Name, d.Address, d.Password)
+		}
+	}
+	if len(r.Invites) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", Words(lang, Say("firstboot.menu.invites")))
+		for _, v := range r.Invites {
+			fmt.Fprintf(&b, "    %s  %s\n", v.Address, v.Password)
 		}
 	}
 	return b.String()

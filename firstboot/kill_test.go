@@ -36,7 +36,7 @@ agree_ca = true
 [switch]
 confirm = true
 [safe]
-kept = true
+alert = "taro@example.net"
 [people]
 people = ["hanako 山田花子", "jiro"]
 devices = ["phone", "laptop"]

@@ -1,6 +1,7 @@
 package firstboot
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -220,14 +221,14 @@ func TestDamagedRow(t *testing.T) {
 	}
 }
 
-// TestSafe sets an alert address outside, and wants codes to be kept.
+// TestSafe sets an alert address outside, and wants two of the codes typed back.
 func TestSafe(t *testing.T) {
 	w := newWorld(t)
 	var asked mail.Path
 	e := w.engine(t, func(o *Options) {
 		o.Recovery = func(_ context.Context, address mail.Path, _ mail.AccountID) ([]string, error) {
 			asked = address
-			return []string{"code one"}, nil
+			return []string{"abcd-efgh-jkmn", "npqr-stvw-xyz2", "3456-789a-bcde"}, nil
 		}
 	})
 	upTo(t, e, Line)
@@ -235,15 +236,35 @@ func TestSafe(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	codes, err := e.Codes(t.Context())
-	if err != nil || len(codes) != 1 || asked != "taro@example.jp" {
+	if err != nil || len(codes) != 3 || asked != "taro@example.jp" {
 		t.Errorf("%q %q %v", codes, asked, err)
 	}
-	if v := submit(t, e, Safe, Answers{"alert": "me@example.net"}); v.Problems["kept"].Key == "" {
-		t.Errorf("%+v", v)
+	v, err := e.Step(t.Context(), Safe)
+	if a := v.Found.Asked; err != nil || len(a) != 2 || a[0] < 1 || a[0] >= a[1] || a[1] > 3 {
+		t.Fatalf("%v %v", a, err)
+	}
+	right := Answers{"first_code": strings.ToUpper(codes[v.Found.Asked[0]-1]), "second_code": strings.ReplaceAll(codes[v.Found.Asked[1]-1], "-", " ")}
+	for _, wrong := range []Answers{{"alert": "me@example.net"}, {"first_code": right["first_code"]}, {"first_code": right["second_code"], "second_code": right["first_code"]}} {
+		if v := submit(t, e, Safe, wrong); v.Problems["second_code"].Key != "firstboot.wrong.code-back" || v.Status == Done {
+			t.Errorf("%+v: %+v", wrong, v)
+		}
 	}
 	w.fail["alert.set"] = store.ErrInvalid
-	wantStatus(t, submit(t, e, Safe, Answers{"kept": "yes"}), Failed, "firstboot.failed.refused")
-	v, err := e.Skip(t.Context(), Safe)
+	wantStatus(t, submit(t, e, Safe, right), Failed, "firstboot.failed.refused")
+	delete(w.fail, "alert.set")
+	v = submit(t, e, Safe, Answers{"alert": "me@example.org"}) // once is enough
+	wantStatus(t, v, Done, "")
+	b, err := w.store.State(stepPath + string(Safe))
+	if err != nil || len(v.Sealed) > 0 || bytes.Contains(b, []byte(`"secrets"`)) || bytes.Contains(b, []byte(`"kit"`)) {
+		t.Errorf("what was typed back is kept: %s %v", b, err)
+	}
+	if _, err := e.Codes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v := submit(t, e, Safe, Answers{}); v.Status == Done {
+		t.Error("new codes need not be typed back")
+	}
+	v, err = e.Skip(t.Context(), Safe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,4 +282,62 @@ func TestSmarthostTLS(t *testing.T) {
 			t.Errorf("%q is %q, want %q", given, got, want)
 		}
 	}
+}
+
+// TestInvite gives a first password to whom the step has made an account, and to
+// nobody else.
+func TestInvite(t *testing.T) {
+	w := newWorld(t)
+	e := w.engine(t, nil)
+	upTo(t, e, Line)
+	mustAsk[admin.Account](t, w, "account.add", admin.AddAccount{Address: "anna@example.jp"})
+	wantStatus(t, submit(t, e, People, Answers{"people": "anna Anna\nhanako Hanako Suzuki\ntaro"}), Done, "")
+	list, err := e.Invites()
+	if err != nil || len(list) != 1 || list[0].Address != "hanako@example.jp" || list[0].Name != "Hanako Suzuki" {
+		t.Fatalf("%+v %v", list, err)
+	}
+	if _, err := ask[admin.Empty](t.Context(), w, "password.verify", admin.VerifyPassword{Address: "hanako@example.jp", Password: list[0].Password}); err != nil {
+		t.Error("the first password:", err)
+	}
+	b, err := w.store.State(stepPath + string(People))
+	if err != nil || bytes.Contains(b, []byte(list[0].Password)) {
+		t.Errorf("%s %v", b, err)
+	}
+	if err := e.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, submit(t, e, People, Answers{"people": "anna Anna\nhanako Hanako Suzuki\njiro"}), Done, "")
+	if list, err := e.Invites(); err != nil || len(list) != 1 || list[0].Address != "jiro@example.jp" {
+		t.Errorf("who was invited is invited again: %+v %v", list, err)
+	}
+}
+
+func TestReadPeople(t *testing.T) {
+	for text, want := range map[string]string{
+		"hanako": "hanako", "hanako Hanako  Suzuki": "hanako Hanako  Suzuki", "\ufeffName,E-Mail\r\nHanako Suzuki,hanako@example.jp\r\n": "hanako Hanako Suzuki",
+		"hanako;Suzuki": "hanako Suzuki", "jiro\t山田次郎\n\nhanako\t": "jiro 山田次郎\nhanako", "\"Suzuki, Hanako\", hanako@example.jp": "hanako Suzuki, Hanako",
+		"メールアドレス,氏名\nhanako@example.jp,鈴木花子,090": "hanako 鈴木花子", "mari@elsewhere.test,Mari": "mari@elsewhere.test Mari", "\"": "\"", ",": "", "": "",
+	} {
+		if got := ReadPeople(text, "example.jp"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzReadPeople: what is read is read as the same again, and no line is two.
+func FuzzReadPeople(f *testing.F) {
+	for _, seed := range []string{"hanako Hanako", "a,b\nc;d\te", "\"x\ny\",z", "Name,E-Mail\nA,a@example.jp"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := ReadPeople(text, "example.jp")
+		if n := len(lines(got)); n > len(lines(strings.TrimPrefix(text, "\ufeff"))) {
+			t.Errorf("%q: %d lines of %d", text, n, len(lines(text)))
+		}
+		for _, line := range lines(got) {
+			if line != strings.TrimSpace(line) || strings.HasPrefix(line, " ") {
+				t.Errorf("%q", line)
+			}
+		}
+	})
 }

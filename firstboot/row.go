@@ -21,7 +21,8 @@ type row struct {
 	Tries   int       `json:"tries,omitempty"`
 	Answers Answers   `json:"answers,omitempty"`
 	Secrets []byte    `json:"secrets,omitempty"` // Answers, sealed
-	Results []byte    `json:"results,omitempty"` // Results, sealed, until somebody has seen them
+	Results []byte    `json:"results,omitempty"` // results, sealed, until somebody has seen them
+	Kit     []byte    `json:"kit,omitempty"`     // hashes of the codes to be typed back, sealed
 	Found   Found     `json:"found,omitzero"`
 }
 

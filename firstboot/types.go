@@ -148,6 +148,10 @@ type Found struct {
 	Arrived  *Letter           `json:"arrived,omitempty"`
 	Left     *Letter           `json:"left,omitempty"`
 	Codes    bool              `json:"codes,omitempty"`   // recovery codes were made
+	Asked    []int             `json:"asked,omitempty"`   // the numbers of those that are to be typed back
+	Checked  bool              `json:"checked,omitempty"` // they were
+	Made     []mail.Path       `json:"made,omitempty"`    // accounts of the step people
+	Invited  []mail.Path       `json:"invited,omitempty"` // those of them that have a first password
 	Devices  []string          `json:"devices,omitempty"` // ids of device passwords that were made
 }
 

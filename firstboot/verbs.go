@@ -61,6 +61,10 @@ func (e *Engine) Do(ctx context.Context, verb string, request json.RawMessage) (
 		return admin.Empty{}, e.Unshare()
 	case "setup.devices":
 		return e.Devices()
+	case "setup.invites": // for the console alone, as the next
+		return e.Invites()
+	case "setup.codes":
+		return e.Codes(ctx)
 	case "setup.forget":
 		return admin.Empty{}, e.Forget()
 	}

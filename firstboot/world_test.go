@@ -90,7 +90,7 @@ func newWorld(t *testing.T) *world {
 var changing = map[string]bool{
 	"domain.add": true, "account.add": true, "account.change": true, "setting.set": true, "route.set": true, "smarthost.save": true,
 	"bridge.add": true, "certificate.agree": true, "alert.set": true, "device.add": true, "device.revoke": true, "zone.set": true,
-	"publish.apply": true, "mx.switch": true, "freename.register": true, "owner.add": true,
+	"publish.apply": true, "mx.switch": true, "freename.register": true, "owner.add": true, "password.reset": true,
 }
 
 func (w *world) Do(ctx context.Context, verb string, request json.RawMessage) (any, error) {

@@ -11,6 +11,8 @@ import (
 	"homemail/admin"
 	"homemail/config"
 	"homemail/firstboot"
+	"homemail/mail"
+	"homemail/session"
 	"homemail/store"
 )
 
@@ -76,7 +78,9 @@ func (in *invocation) withSetup(ctx context.Context, fn func(context.Context, fi
 	if err := h.open(); err != nil {
 		return err
 	}
-	engine, err := firstboot.New(firstboot.Options{House: h, State: s, Log: log})
+	sessions := session.New(s, session.Options{Log: log})
+	recovery := func(_ context.Context, _ mail.Path, id mail.AccountID) ([]string, error) { return sessions.Kit(id) }
+	engine, err := firstboot.New(firstboot.Options{House: h, State: s, Recovery: recovery, Log: log})
 	if err != nil {
 		return err
 	}
@@ -155,7 +159,7 @@ func (in *invocation) applySetup(ctx context.Context, a firstboot.Asker, file *f
 	if err = errors.Join(err, wrote); err != nil {
 		return err
 	}
-	if len(r.Devices) > 0 { // they are in the file, and on the screen
+	if len(r.Devices)+len(r.Invites) > 0 { // they are in the file, and on the screen
 		if err := a.Do(ctx, "setup.forget", firstboot.Given{}, &admin.Empty{}); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -83,7 +84,7 @@ func TestSetupMenu(t *testing.T) {
 		"", "太郎", "bicycle lantern umbrella 42",
 		"", "4", "taro", // only inside the home
 		"", "5", "", // the line
-		"", "", "yes", // keep it safe
+		"", "yes", "", "later", // keep it safe: codes, which are not typed back
 		"", "", "phone", "", // people: none; one device
 		"q",
 	}, "\n") + "\n"
@@ -93,6 +94,9 @@ func TestSetupMenu(t *testing.T) {
 	}
 	if !strings.Contains(out, "設定が完了しました") || !strings.Contains(out, "機器用のパスワード") {
 		t.Error(out)
+	}
+	if n := len(regexp.MustCompile(`(?m)^ +\d+  \S+-\S+$`).FindAllString(out, -1)); n != 10 {
+		t.Errorf("%d recovery codes in %s", n, out)
 	}
 	if out := must(t, "device", "list", "taro@home.arpa", "-data", data); !strings.Contains(out, "phone") {
 		t.Error(out)

@@ -128,6 +128,11 @@ func (m *menu) step(ctx context.Context, id firstboot.ID) error {
 			return err
 		}
 	}
+	if id == firstboot.Safe && len(v.Blocked) == 0 {
+		if err := m.codes(ctx, &v); err != nil {
+			return err
+		}
+	}
 	if v.MaySkip {
 		fmt.Fprintln(m.stdout, m.say("menu.later"))
 	}
@@ -162,7 +167,11 @@ func (m *menu) field(v firstboot.View, f firstboot.Field, answers firstboot.Answ
 	if f.Name == "credential." {
 		return false, m.credentials(v, answers)
 	}
-	label := m.say("field." + string(v.ID) + "." + f.Name)
+	n, ok := back(v, f)
+	if !ok {
+		return false, nil
+	}
+	label := m.say("field."+string(v.ID)+"."+f.Name, "n", n)
 	var line string
 	switch f.Kind {
 	case firstboot.Lines:
@@ -329,12 +338,49 @@ func (m *menu) share(ctx context.Context) error {
 // devices shows the passwords that were made, once.
 func (m *menu) devices(ctx context.Context) error {
 	var list []firstboot.NewDevice
-	if err := m.asker.Do(ctx, "setup.devices", firstboot.Given{}, &list); err != nil || len(list) == 0 {
+	var invites []firstboot.Invite
+	if err := errors.Join(m.asker.Do(ctx, "setup.devices", firstboot.Given{}, &list), m.asker.Do(ctx, "setup.invites", firstboot.Given{}, &invites)); err != nil || len(list)+len(invites) == 0 {
 		return err
 	}
-	fmt.Fprintln(m.stdout, m.say("menu.devices"))
+	if len(list) > 0 {
+		fmt.Fprintln(m.stdout, m.say("menu.devices"))
+	}
 	for _, d := range list {
 		fmt.Fprintf(m.stdout, "  %s  %s  %s\n", d.Name, d.Address, d.Password)
 	}
+	if len(invites) > 0 {
+		fmt.Fprintln(m.stdout, m.say("menu.invites"))
+	}
+	for _, v := range invites {
+		fmt.Fprintf(m.stdout, "  %s  %s\n", v.Address, v.Password)
+	}
 	return m.asker.Do(ctx, "setup.forget", firstboot.Given{}, &admin.Empty{})
+}
+
+// codes makes the recovery codes, if they are wanted, and shows them once.
+func (m *menu) codes(ctx context.Context, v *firstboot.View) error {
+	answer, err := m.ask(m.say("menu.codes"), false)
+	if err != nil || answer != "yes" {
+		return err
+	}
+	var codes []string
+	if err := m.asker.Do(ctx, "setup.codes", firstboot.Given{}, &codes); err != nil {
+		return err
+	}
+	fmt.Fprintln(m.stdout, m.say("menu.kit"))
+	for i, code := range codes {
+		fmt.Fprintf(m.stdout, "  %2d  %s\n", i+1, code)
+	}
+	*v = firstboot.View{}
+	return m.asker.Do(ctx, "setup.step", firstboot.Given{Step: firstboot.Safe}, v)
+}
+
+// back is the number of the recovery code that a field is for; ok is false if it
+// is not asked for.
+func back(v firstboot.View, f firstboot.Field) (n string, ok bool) {
+	i := slices.Index([]string{"first_code", "second_code"}, f.Name)
+	if i < 0 || i >= len(v.Found.Asked) {
+		return "", i < 0
+	}
+	return strconv.Itoa(v.Found.Asked[i]), true
 }

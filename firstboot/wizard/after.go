@@ -186,10 +186,21 @@ type moreSafeView struct {
 	Codes []string
 	None  bool // this house has none
 	Made  bool
+	Back  []back // codes that are to be typed back
+}
+
+// back is a recovery code that is to be typed back.
+type back struct {
+	Field string
+	N     int // its number on the paper
 }
 
 func moreSafe(_ *Wizard, _ *http.Request, v *stepView) error {
-	v.More = moreSafeView{Made: v.Step.Found.Codes}
+	m := moreSafeView{Made: v.Step.Found.Codes}
+	for i, n := range v.Step.Found.Asked {
+		m.Back = append(m.Back, back{[]string{"first_code", "second_code"}[i], n})
+	}
+	v.More = m
 	return nil
 }
 

@@ -153,8 +153,9 @@ type switchForm struct {
 }
 
 type safeForm struct {
-	Alert string `form:"alert,max=254"`
-	Kept  bool   `form:"kept"`
+	Alert  string `form:"alert,max=254"`
+	First  string `form:"first_code,secret,max=40"`
+	Second string `form:"second_code,secret,max=40"`
 }
 
 // formOf is the form of a step's page: what is asked for may follow from what was

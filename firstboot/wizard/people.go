@@ -27,6 +27,14 @@ type morePeopleView struct {
 	Names   []string
 	Person  page.Form
 	Device  page.Form
+	List    page.Form
+	Invites []inviteView
+}
+
+// inviteView is what a person has to be given.
+type inviteView struct {
+	Name, Address, Password string
+	URL                     string // where to sign in
 }
 
 // deviceView is what a phone or a computer has to be given.
@@ -50,12 +58,16 @@ type personForm struct {
 	Name  string `form:"name,max=100"`
 }
 
+type listForm struct {
+	List string `form:"list,required,lines,max=16000"`
+}
+
 type deviceForm struct {
 	Device string `form:"device,required,max=60"`
 }
 
-func morePeople(z *Wizard, _ *http.Request, v *stepView) error {
-	m := morePeopleView{Domain: dnsplan.Display(mail.Path(v.Owner).Domain()), Person: page.Fill(personForm{}), Device: page.Fill(deviceForm{}), Names: lines(v.Answer("devices"))}
+func morePeople(z *Wizard, r *http.Request, v *stepView) error {
+	m := morePeopleView{Domain: dnsplan.Display(mail.Path(v.Owner).Domain()), Person: page.Fill(personForm{}), Device: page.Fill(deviceForm{}), List: page.Fill(listForm{}), Names: lines(v.Answer("devices"))}
 	for _, line := range lines(v.Answer("people")) {
 		local, name, _ := strings.Cut(line, " ")
 		m.People = append(m.People, strings.TrimSpace(name+" <"+local+"@"+m.Domain+">"))
@@ -67,8 +79,12 @@ func morePeople(z *Wizard, _ *http.Request, v *stepView) error {
 	for _, d := range made {
 		m.Devices = append(m.Devices, z.device(d))
 	}
+	invites, err := z.o.Engine.Invites()
+	for _, i := range invites {
+		m.Invites = append(m.Invites, inviteView{i.Name, string(i.Address), i.Password, origin(r) + z.o.SignInAt})
+	}
 	v.Asking, v.More = false, m
-	return nil
+	return err
 }
 
 func (z *Wizard) device(d firstboot.NewDevice) deviceView {
@@ -102,30 +118,52 @@ func (z *Wizard) addPerson(w http.ResponseWriter, r *http.Request) {
 	if form.OK() && strings.Contains(in.Local, " ") {
 		form = form.Fail("local", page.Say("first.people.wrong"))
 	}
-	z.addLine(w, r, "people", strings.TrimSpace(in.Local+" "+in.Name), form, func(m *morePeopleView, f page.Form) { m.Person = f }, "local")
+	line := strings.TrimSpace(in.Local + " " + in.Name)
+	z.addLines(w, r, "people", []string{line}, form, func(m *morePeopleView, f page.Form) { m.Person = f }, "local")
+}
+
+// addList adds people from a list that another program has made.
+func (z *Wizard) addList(w http.ResponseWriter, r *http.Request) {
+	var in listForm
+	form := page.Read(r, &in)
+	o, err := z.o.Engine.Show(r.Context())
+	if err != nil {
+		z.fail(w, r, err)
+		return
+	}
+	all := lines(firstboot.ReadPeople(in.List, o.Domain))
+	if form.OK() && len(all) == 0 {
+		form = form.Fail("list", page.Say("first.people.list.empty"))
+	}
+	z.addLines(w, r, "people", all, form, func(m *morePeopleView, f page.Form) { m.List = f }, "list")
 }
 
 // addDevice makes a password for a device.
 func (z *Wizard) addDevice(w http.ResponseWriter, r *http.Request) {
 	var in deviceForm
 	form := page.Read(r, &in)
-	z.addLine(w, r, "devices", in.Device, form, func(m *morePeopleView, f page.Form) { m.Device = f }, "device")
+	z.addLines(w, r, "devices", []string{in.Device}, form, func(m *morePeopleView, f page.Form) { m.Device = f }, "device")
 }
 
-// addLine adds to one of the lists of the last step, and does it.
-func (z *Wizard) addLine(w http.ResponseWriter, r *http.Request, list, line string, form page.Form, put func(*morePeopleView, page.Form), field string) {
+// addLines adds to one of the lists of the last step, and does it.
+func (z *Wizard) addLines(w http.ResponseWriter, r *http.Request, list string, more []string, form page.Form, put func(*morePeopleView, page.Form), field string) {
 	v, err := z.view(r, firstboot.People, nil)
 	if err != nil {
 		z.fail(w, r, err)
 		return
 	}
 	all := lines(v.Answer(list))
-	if len(all) >= peopleMost {
+	for _, line := range more {
+		if !slices.Contains(all, line) {
+			all = append(all, line)
+		}
+	}
+	if len(all) > peopleMost {
 		form = form.Fail(field, page.Say("first.people.many"))
 	}
-	if form.OK() && !slices.Contains(all, line) {
+	if form.OK() {
 		was := v.Answer(list)
-		problems, err := z.o.Engine.Save(r.Context(), firstboot.People, firstboot.Answers{list: strings.Join(append(all, line), "\n")})
+		problems, err := z.o.Engine.Save(r.Context(), firstboot.People, firstboot.Answers{list: strings.Join(all, "\n")})
 		if err != nil {
 			z.refuse(w, r, firstboot.People, err)
 			return

@@ -127,6 +127,7 @@ func (z *Wizard) Handler() http.Handler {
 		"POST /first/switch/undo":    z.undo,
 		"POST /first/safe/codes":     z.codes,
 		"POST /first/people/add":     z.addPerson,
+		"POST /first/people/list":    z.addList,
 		"POST /first/people/device":  z.addDevice,
 		"POST /first/people/profile": z.profile,
 		"POST /first/people/forget":  z.forget,

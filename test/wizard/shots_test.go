@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"homemail/check"
 	"homemail/firstboot"
 	"homemail/test/pages"
@@ -143,12 +145,34 @@ func (g *gallery) after() {
 	v.until("/first/firstmail", "notice good")
 	g.look("09-firstmail-done", "/first/firstmail")
 	g.look("10-safe", "/first/safe")
+	g.codes()
+	v.get("/first/safe")
+	g.look("10-safe-back", "/first/safe")
 	v.get("/first/people").post("/first/people/device", "device", "Taro's phone").want(200, "/first/people")
+	v.post("/first/people/add", "local", "hanako", "name", "鈴木花子").want(200, "/first/people")
 	g.look("11-people", "/first/people")
+	v.post("/first/people/forget")
+	g.look("11-people-after", "/first/people")
 	g.look("12-done-rest", "/first/done")
-	v.get("/first/safe").post("/first/safe", "alert", "taro@example.com", "ticks", "kept")
+	v.get("/first/safe").post("/first/safe", "alert", "taro@example.com", "first_code", v.code(0), "second_code", v.code(1)).want(200, "")
 	g.look("12-done", "/first/done")
 	g.look("13-no-such-page", "/first/nothing")
+}
+
+// codes looks at the recovery codes, which are shown in one answer only.
+func (g *gallery) codes() {
+	for _, as := range readers() {
+		as.Name = "10-safe-codes"
+		tab := g.browser.Open(as)
+		for _, c := range cookies(g.visitor) {
+			if name, value, _ := strings.Cut(c, "="); name != "flash" && name != "lang" {
+				tab.SetCookie(g.URL, name, value)
+			}
+		}
+		tab.Do(chromedp.Navigate(g.URL+"/first/safe"), chromedp.Click(chromedp.CSS(`[action="/first/safe/codes"] button`)), chromedp.WaitVisible(chromedp.CSS("ol.codes")))
+		tab.Look()
+		tab.Close()
+	}
 }
 
 // TestScreensOfOthers looks at what other houses get.

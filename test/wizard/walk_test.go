@@ -1,6 +1,7 @@
 package wizard
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -9,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"homemail/admin"
 	"homemail/check"
 	"homemail/firstboot"
+	"homemail/mail"
 )
 
 // A visitor is a browser without JavaScript, for tests that look at bytes.
@@ -180,18 +183,57 @@ func TestWalk(t *testing.T) {
 			w.with(func(w *World) { w.out = &firstboot.Letter{To: "mari@example.net"} })
 			v.until("/first/firstmail", "notice good")
 			v.get("/first/safe").post("/first/safe/codes").want(200, "/first/safe/codes").has("JKMN-PQRS")
-			v.post("/first/safe", "ticks", "kept", "alert", "taro@example.com").want(422, "/first/safe")
-			v.post("/first/safe", "ticks", "kept", "kept", "on", "alert", "taro@example.com").want(200, "/first/people")
+			v.post("/first/safe", "alert", "taro@example.com").want(422, "/first/safe")
+			v.post("/first/safe", "alert", "taro@example.com", "first_code", v.code(1), "second_code", v.code(0)).want(422, "/first/safe")
+			v.post("/first/safe", "alert", "taro@example.com", "first_code", strings.ToLower(v.code(0)), "second_code", v.code(1)).want(200, "/first/people")
 			v.post("/first/people/device", "device", "phone").want(200, "/first/people").has("993")
 			v.post("/first/people/profile", "device", "phone").want(200, "").has("com.apple.mail.managed")
 			v.get("/first/people").post("/first/people/add", "local", "hanako", "name", "鈴木花子").want(200, "/first/people").has("hanako@example.jp")
+			first := passwordIn.FindStringSubmatch(v.page)
+			if first == nil {
+				t.Fatal("no first password:", words(v.page))
+			}
+			v.verify("hanako@example.jp", first[1])
+			v.post("/first/people/list", "list", "名前,メール\r\n佐藤次郎,jiro@example.jp\r\nmari@elsewhere.test,Mari").want(422, "/first/people/list").has("mari@elsewhere.test")
+			v.post("/first/people/list", "list", "名前,メール\r\n佐藤次郎,jiro@example.jp\r\n鈴木花子,hanako@example.jp").want(200, "/first/people").has("jiro@example.jp")
+			if n := len(passwordIn.FindAllString(v.page, -1)); n != 2 {
+				t.Errorf("%d first passwords", n)
+			}
 			v.post("/first/people/forget").want(200, "/first/people")
+			if strings.Contains(v.page, first[1]) {
+				t.Error("a first password is shown again")
+			}
 			v.get("/first/done").want(200, "/first/done").has("taro@example.jp")
 			if o := w.Show(); !o.Finished {
 				t.Errorf("%+v", o)
 			}
 			v.get("/").has("home")
 		})
+	}
+}
+
+// passwordIn finds first passwords: four words.
+var passwordIn = regexp.MustCompile(`>([a-z]+-[a-z]+-[a-z]+-[a-z]+)<`)
+
+// code is the recovery code that is asked for at a place.
+func (v *visitor) code(i int) string {
+	v.t.Helper()
+	s, err := v.Engine().Step(v.t.Context(), firstboot.Safe)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return recoveryCodes()[s.Found.Asked[i]-1]
+}
+
+// verify signs somebody in.
+func (v *visitor) verify(address, password string) {
+	v.t.Helper()
+	b, err := json.Marshal(admin.VerifyPassword{Address: mail.Path(address), Password: password})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if _, err := v.House.Do(v.t.Context(), "password.verify", b); err != nil {
+		v.t.Errorf("%s with %s: %v", address, password, err)
 	}
 }
 

@@ -263,7 +263,11 @@ func (w *World) signIn(rw http.ResponseWriter, r *http.Request, owner mail.Path)
 }
 
 func (w *World) recovery(context.Context, mail.Path, mail.AccountID) ([]string, error) {
-	return []string{"ABCD-EFGH", "JKMN-PQRS", "TVWX-YZ23"}, nil
+	return recoveryCodes(), nil
+}
+
+func recoveryCodes() []string {
+	return []string{"ABCD-EFGH-JKMN", "JKMN-PQRS-ABCD", "TVWX-YZ23-4567", "2345-6789-ABCD", "CDEF-GHJK-MNPQ", "RSTV-WXYZ-2345", "6789-ABCD-EFGH", "JKMN-TVWX-6789", "PQRS-EFGH-2345", "WXYZ-CDEF-RSTV"}
 }
 
 func server(domain string) autoconfig.Server {
