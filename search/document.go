@@ -21,8 +21,9 @@ type document struct {
 
 // A field is a header field: its name in lower case, and what a person reads.
 type field struct {
-	name  string
-	value []byte
+	name   string
+	value  []byte
+	prefix bool // it is one of those that homemail put before the message
 }
 
 // line is the field as TEXT sees it.
@@ -47,12 +48,23 @@ func readHeader(st *message.Structure, m *store.Message, r *store.Body) (fields 
 	if err != nil && n < len(b) {
 		return nil, err
 	}
-	lists := addressFields(&st.Envelope)
+	return fieldsOf(b, &st.Envelope, len(m.Prefix))
+}
+
+// fieldsOf reads the fields of a header, of which some bytes are the prefix.
+func fieldsOf(b []byte, env *message.Envelope, prefix int) (fields []field, err error) {
+	ours := 0 // fields of the prefix
+	for range message.Fields(b[:min(prefix, len(b))]) {
+		ours++
+	}
+	lists := addressFields(env)
 	told := map[string]bool{}
+	n := 0
 	err = text.Header(b, func(name, value string) error {
+		n++
 		name = strings.ToLower(name)
 		for _, l := range lists {
-			if l.name != name {
+			if l.name != name || n <= ours {
 				continue
 			}
 			if told[name] { // all fields of the name are in the list
@@ -63,7 +75,7 @@ func readHeader(st *message.Structure, m *store.Message, r *store.Body) (fields 
 				value = addresses
 			}
 		}
-		fields = append(fields, field{name, text.Fold(nil, []byte(value))})
+		fields = append(fields, field{name, text.Fold(nil, []byte(value)), n <= ours})
 		return nil
 	})
 	return fields, err

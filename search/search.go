@@ -5,8 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 
 	"homemail/mail"
+	"homemail/mail/text"
 	"homemail/store"
 )
 
@@ -32,11 +35,15 @@ type Key struct {
 type Index struct {
 	store *store.Store
 	log   *slog.Logger
+
+	mu    sync.Mutex // held to change the index
+	known map[boxID]mail.ModSeq
+	poke  chan struct{} // there is something to do
 }
 
 // New returns the index of a store. It starts nothing: see Run.
 func New(s *store.Store, log *slog.Logger) *Index {
-	return &Index{store: s, log: log}
+	return &Index{store: s, log: log, known: make(map[boxID]mail.ModSeq), poke: make(chan struct{}, 1)}
 }
 
 // Match returns those messages of a mailbox that fit a key, by UID: of among,
@@ -52,7 +59,32 @@ func (x *Index) Match(ctx context.Context, a *store.Account, mbox mail.MailboxID
 		}
 		among = slices.Collect(uids.All())
 	}
-	return x.scan(ctx, a, mbox, k, among)
+	want := text.Fold(nil, []byte(k.Value))
+	k.Field = strings.ToLower(k.Field)
+	if k.Where != InHeader && len(want) == 0 {
+		return among, ctx.Err()
+	}
+	if k.Where == InHeader && strings.ContainsFunc(k.Field, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, ctx.Err()
+	}
+	var hits, open []mail.UID
+	err := a.ViewDerived(func(get func(string) ([]byte, error)) (err error) {
+		hits, open, err = lookupIn(get, mbox, k, want, among)
+		return err
+	})
+	if err != nil {
+		x.distrust(a, err)
+		hits, open = nil, among
+	}
+	more, err := x.scan(ctx, a, mbox, k, open)
+	if len(more) > 0 {
+		hits = append(hits, more...)
+		slices.Sort(hits)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return hits, err
 }
 
 // scan reads messages to find those that fit.
@@ -101,23 +133,3 @@ func (x *Index) behind(a *store.Account, mbox mail.MailboxID, uids []mail.UID) [
 	}
 	return uids
 }
-
-// Run makes the index in the background and keeps it up to date. It returns
-// nil when ctx ends.
-func (x *Index) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
-// A Progress tells how far the index of an account is.
-type Progress struct {
-	Messages int   // in all mailboxes
-	Indexed  int   // of these, in the index
-	Bytes    int64 // that the index takes
-}
-
-// Progress tells how far the index of an account is.
-func (x *Index) Progress(a *store.Account) (Progress, error) { return Progress{}, nil }
-
-// Rebuild drops an account's index, so that Run makes it anew.
-func (x *Index) Rebuild(a *store.Account) error { return nil }

@@ -92,6 +92,9 @@ func TestMatch(t *testing.T) {
 				t.Errorf("%s: %+v found %v, want %v", check, tt.k, got, tt.want)
 			}
 		}
+		if err := h.x.Update(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -237,7 +237,7 @@ func (s *Store) RemoveAccount(address mail.Path) error {
 		for _, d := range p.Devices {
 			t.del(lastUseKey(p.ID, d.ID))
 		}
-		for _, table := range []byte{tThread, tAnnotation} {
+		for _, table := range []byte{tThread, tAnnotation, tDerived} {
 			if err := t.dropAll(k(table).acct(p.ID)); err != nil {
 				return err
 			}

@@ -132,7 +132,7 @@ func (c *checker) checkSums(r reader) error {
 // dropMade removes a row that is made of others, and will be again.
 func (c *checker) dropMade(key []byte) func(*tx) (string, error) {
 	switch key[0] {
-	case tSummary, tSortKeys, tThread:
+	case tSummary, tSortKeys, tThread, tDerived:
 		key = slices.Clone(key)
 		return func(t *tx) (string, error) {
 			t.del(key)

@@ -34,6 +34,7 @@ const (
 	tEvent      = 'e' // number: what happened, several events a row
 	tSummary    = 'h' // account, mailbox, uid, n: what lists of messages show, rendered
 	tSortKeys   = 'p' // account, mailbox, uid: what is sorted by, links of threads, preview
+	tDerived    = 'S' // account, path: what is made of the mail, to search it
 	tAnnotation = 'A' // account, mailbox or 0, entry: METADATA
 	tThread     = 'T' // account, hash of a message id: the thread of a reply
 )

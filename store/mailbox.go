@@ -86,6 +86,7 @@ func getMailbox(r reader, a mail.AccountID, id mail.MailboxID) (m Mailbox, err e
 func (t *tx) putMailbox(a mail.AccountID, m *Mailbox) {
 	t.put(mailboxKey(a, m.ID), m.encode())
 	t.tell(watchKey{a, m.ID})
+	t.tell(watchKey{mailbox: anyMailbox})
 }
 
 // mailboxID looks a name up; INBOX is the same in any case, RFC 9051 §5.1.
