@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"reflect"
 	"strings"
 
 	"homemail/admin"
@@ -20,15 +19,18 @@ What was not done is answered with a status of 4xx or 5xx and a Failed. Its erro
 // Document is the OpenAPI 3.1 document of what an API answers.
 func Document() ([]byte, error) {
 	s := newSchemas()
-	operations := operations()
-	for _, op := range operations {
-		note(s.asked, op.Request)
+	var err error
+	if s.about, err = readAbout(); err != nil {
+		return nil, err
+	}
+	if err := s.all(); err != nil {
+		return nil, err
 	}
 	paths := object{
 		documentPath: object{"get": document()},
 		metricsPath:  object{"get": figures()},
 	}
-	for _, op := range operations {
+	for _, op := range operations() {
 		if op.Scope == admin.ScopeNone {
 			continue
 		}
@@ -37,9 +39,6 @@ func Document() ([]byte, error) {
 			return nil, err
 		}
 		paths[version+op.Name] = object{"post": p}
-	}
-	if _, err := s.of(reflect.TypeFor[Failed]()); err != nil {
-		return nil, err
 	}
 	text := intro
 	for _, f := range failures() {

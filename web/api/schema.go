@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -24,10 +25,30 @@ type schemas struct {
 	// asked are those that requests have in them: there no other field may be, and
 	// each may be left out. What is only answered has all that is never left out.
 	asked map[reflect.Type]bool
+	about about // nil says nothing
 }
 
 func newSchemas() *schemas {
-	return &schemas{object{}, map[string]reflect.Type{}, map[reflect.Type]bool{}}
+	return &schemas{made: object{}, names: map[string]reflect.Type{}, asked: map[reflect.Type]bool{}}
+}
+
+// all takes in what any operation is asked with and answers.
+func (s *schemas) all() error {
+	for _, op := range operations() {
+		note(s.asked, op.Request)
+	}
+	for _, op := range operations() {
+		if op.Scope == admin.ScopeNone {
+			continue
+		}
+		for _, t := range []reflect.Type{op.Request, op.Answer} {
+			if _, err := s.of(t); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := s.of(reflect.TypeFor[Failed]())
+	return err
 }
 
 var (
@@ -130,12 +151,12 @@ func (s *schemas) component(t reflect.Type) (object, error) {
 		if !f.omit && nullable(f.Type) {
 			p = orNull(p)
 		}
-		properties[f.json] = p
+		properties[f.json] = s.described(p, fieldKey(f))
 		if !f.omit {
 			required = append(required, f.json)
 		}
 	}
-	made := object{"type": "object", "properties": properties}
+	made := s.described(object{"type": "object", "properties": properties}, typeKey(t))
 	if s.asked[t] {
 		made["additionalProperties"] = false
 	} else if len(required) > 0 {
@@ -144,6 +165,20 @@ func (s *schemas) component(t reflect.Type) (object, error) {
 	}
 	s.made[name] = made
 	return ref, nil
+}
+
+// described adds what is said of something.
+func (s *schemas) described(p object, key string) object {
+	text := s.about.of(key)
+	if text == "" {
+		return p
+	}
+	if unit, ok := p["description"].(string); ok {
+		text += " (" + unit + ")"
+	}
+	p = maps.Clone(p) // beside a $ref, too, which OpenAPI 3.1 allows
+	p["description"] = text
+	return p
 }
 
 // nullable reports whether a value may be written as null: a nil slice is.
@@ -172,6 +207,7 @@ func nameOf(t reflect.Type) string {
 // A field is one of an object in JSON.
 type field struct {
 	reflect.StructField
+	of   reflect.Type // the struct that it is written in
 	json string
 	omit bool // it may be left out
 }
@@ -198,7 +234,7 @@ func fields(t reflect.Type) (list []field) {
 				}
 				if !have[name] {
 					have[name] = true
-					list = append(list, field{f, name, strings.HasPrefix(options, "omit")})
+					list = append(list, field{f, t, name, strings.HasPrefix(options, "omit")})
 				}
 			}
 		}
