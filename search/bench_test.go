@@ -36,7 +36,7 @@ func benchMessages() int {
 // fill delivers messages of the corpus.
 func (h *house) fill(b *testing.B, n int) (textSize int64) {
 	for i := range n {
-		msg := storetest.Corpus{}.Message(i)
+		msg := storetest.Corpus{NoAttachments: n > 20_000}.Message(i)
 		h.deliver(msg)
 		st := parse(msg)
 		text.Body(st, readerAt(msg), 0, func(t []byte) error { textSize += int64(len(t)); return nil })

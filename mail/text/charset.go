@@ -36,13 +36,31 @@ func find(charset string) encoding.Encoding {
 	return enc
 }
 
-// guess returns the encoding of bytes that are said to be UTF-8 or ASCII and
-// are not, or of which nothing is said.
+// guess returns the encoding of bytes that are said to be UTF-8 or ASCII, or of
+// which nothing is said. Some bytes that are wrong do not make another charset
+// of much that is right.
 func guess(b []byte) encoding.Encoding {
-	switch {
-	case bytes.Contains(b, []byte("\x1b$")) || bytes.Contains(b, []byte("\x1b(J")):
+	if bytes.Contains(b, []byte("\x1b$")) || bytes.Contains(b, []byte("\x1b(J")) {
 		return japanese.ISO2022JP
-	case utf8.Valid(b) || utf8.Valid(b[:len(b)-cutRune(b)]):
+	}
+	if utf8.Valid(b) {
+		return nil
+	}
+	right, wrong := 0, 0
+	for i := 0; i < len(b); {
+		if b[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n == 1 {
+			wrong++
+		} else {
+			right++
+		}
+		i += n
+	}
+	if right > wrong {
 		return nil
 	}
 	return charmap.Windows1252
@@ -68,7 +86,7 @@ func decode(b []byte, charset string, limit int) []byte {
 		enc = guess(b)
 	}
 	if enc == nil {
-		return cut(b, limit)
+		return bytes.ToValidUTF8(cut(b, limit), []byte("\uFFFD"))
 	}
 	r := io.LimitReader(transform.NewReader(bytes.NewReader(b), enc.NewDecoder()), int64(limit))
 	out, _ := io.ReadAll(r) // as far as it could be read

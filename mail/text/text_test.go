@@ -42,6 +42,7 @@ func TestBody(t *testing.T) {
 		{"iso-2022-jp", "Content-Type: text/plain; charset=iso-2022-jp\n\n\x1b$B2q5D\x1b(B", "会議"},
 		{"iso-2022-jp without a word", "\n\x1b$B2q5D\x1b(B", "会議"},
 		{"latin1 without a word", "\nGr\xfc\xdfe", "grüsse"},
+		{"utf-8 with a wrong byte", "Content-Type: text/plain; charset=utf-8\n\n会議\xffのお", "会議\ufffdのお"},
 		{"japanese lines", "Content-Type: text/plain; charset=utf-8\n\n会議の\nお知らせ\nRoom 5", "会議のお知らせ room 5"},
 		{"half width", "Content-Type: text/plain; charset=utf-8\n\nｶﾞｲﾄﾞ ＡＢＣ", "ガイド abc"},
 		{"combining", "Content-Type: text/plain; charset=utf-8\n\nCafe\u0301 so\u00adft", "café soft"},
