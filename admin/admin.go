@@ -33,6 +33,7 @@ import (
 	"homemail/session"
 	"homemail/signin"
 	"homemail/store"
+	"homemail/update/agent"
 	"homemail/words"
 )
 
@@ -60,8 +61,9 @@ type House struct {
 	Setup       Setup         // has the operations that begin with "setup."; nil for none
 	Reports     *reports.Book // what the world says of our mail; nil if nobody reads that
 	Clock       *clock.Clock
-	Events      *events.Log // nil keeps none
-	Started     time.Time   // of the server; zero if none runs
+	Updates     *agent.Agent // nil if no server runs
+	Events      *events.Log  // nil keeps none
+	Started     time.Time    // of the server; zero if none runs
 	Version     string
 }
 
@@ -188,7 +190,7 @@ func op[Q, A any](fn func(*House, context.Context, Q) (A, error)) operation {
 func allOperations() map[string]operation {
 	all := operations()
 	for _, more := range []map[string]operation{
-		publishOperations(), eventOperations(), sessionOperations(), setupOperations(), overviewOperations(), tokenOperations(), meOperations(),
+		publishOperations(), eventOperations(), sessionOperations(), setupOperations(), overviewOperations(), tokenOperations(), meOperations(), updateOperations(),
 	} {
 		maps.Copy(all, more)
 	}

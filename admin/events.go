@@ -164,7 +164,7 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 // reading are operations that change nothing, besides those whose names end in
 // one of these words.
 var (
-	reading      = []string{"status", "overview", "check", "maintain", "line.check", "password.verify", "domain.look", "bridge.fetch"}
+	reading      = []string{"update.status", "status", "overview", "check", "maintain", "line.check", "password.verify", "domain.look", "bridge.fetch"}
 	readingWords = []string{"list", "show", "plan", "presets", "test", "find", "trace", "where", "stats", "mine", "restore-plan"}
 )
 

@@ -56,6 +56,7 @@ func Operations() []Operation {
 		of(ScopeNames, publishVerbs()),
 		of(ScopeSettings, settingVerbs()),
 		of(ScopeSettings, wayVerbs()),
+		of(ScopeSettings, updateVerbs()),
 		of(ScopeNone, ownerVerbs()))
 }
 

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -55,6 +57,9 @@ func Code(err error) string {
 	}
 	return ""
 }
+
+// Codes are all of Code.
+func Codes() []string { return slices.Collect(maps.Keys(codes)) }
 
 // remote is an error that the box has told.
 type remote struct {

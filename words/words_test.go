@@ -18,7 +18,7 @@ import (
 // areas are the directories of the catalogue, with the packages that it is for.
 var areas = map[string]string{
 	"check": "check", "dnsplan": "dnsplan", "router": "router", "reports": "reports", "certs": "certs", "dsn": "dsn", "events": "events", "words": "words",
-	"admin": "admin", "bridge": "bridge", "caps": "caps", "queue": "queue", "cli": "cmd/homemail", "alert": "cmd/homemail",
+	"admin": "admin", "bridge": "bridge", "caps": "caps", "queue": "queue", "cli": "cmd/homemail", "alert": "cmd/homemail", "update": "admin",
 }
 
 // A code is what the Go files of the house say of keys.

@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,17 +81,32 @@ const (
 
 // Status is all that an owner may want to know.
 type Status struct {
-	State    State           `json:"state"`
-	Version  update.Version  `json:"version"`
-	Settings Settings        `json:"settings"`
-	Offer    *Offer          `json:"offer,omitempty"`
-	Checked  time.Time       `json:"checked,omitzero"`
-	Sent     int64           `json:"sent,omitempty"` // bytes of the offer that the box has
-	Code     string          `json:"code,omitempty"` // of the trouble; see update.Code
-	Detail   string          `json:"detail,omitempty"`
-	Next     time.Time       `json:"next,omitzero"` // when it is looked and installed by itself
-	Last     *update.Record  `json:"last,omitempty"`
-	Before   []update.Record `json:"before,omitempty"`
+	State    State          `json:"state"`
+	Version  update.Version `json:"version"`
+	Settings Settings       `json:"settings"`
+	Offer    *Offer         `json:"offer,omitempty"`
+	Checked  time.Time      `json:"checked,omitzero"`
+	Sent     int64          `json:"sent,omitempty"` // bytes of the offer that the box has
+	Code     string         `json:"code,omitempty"` // of the trouble; see update.Code
+	Detail   string         `json:"detail,omitempty"`
+	Next     time.Time      `json:"next,omitzero"` // when it is looked and installed by itself
+	Last     *Past          `json:"last,omitempty"`
+	Before   []Past         `json:"before,omitempty"` // the newest first
+}
+
+// A Past is what became of an update.
+type Past struct {
+	From   update.Version `json:"from"`
+	To     update.Version `json:"to"`
+	Notes  update.Notes   `json:"notes"`
+	Stage  update.Stage   `json:"stage"`
+	Reason update.Reason  `json:"reason,omitempty"` // why the box went back
+	Detail string         `json:"detail,omitempty"`
+	At     time.Time      `json:"at"`
+}
+
+func past(r update.Record) Past {
+	return Past{r.From, r.To, r.Notes, r.Stage, r.Reason, r.Detail, r.At}
 }
 
 // kept is what outlasts a restart.
@@ -199,7 +216,14 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := Status{Version: box.Version, Settings: a.kept.Settings, Checked: a.kept.Checked, Sent: a.sent, Next: a.next, Last: box.Last, Before: box.Before}
+	s := Status{Version: box.Version, Settings: a.kept.Settings, Checked: a.kept.Checked, Sent: a.sent, Next: a.next}
+	if box.Last != nil {
+		last := past(*box.Last)
+		s.Last = &last
+	}
+	for _, r := range box.Before {
+		s.Before = append(s.Before, past(r))
+	}
 	if a.offer != nil {
 		s.Offer = &a.offer.offer
 	}
@@ -243,13 +267,18 @@ func (a *Agent) passing() bool {
 
 // Code names an error for the faces.
 func Code(err error) string {
-	for code, e := range map[string]error{"no-box": ErrNoBox, "no-offer": ErrNoOffer, "fetching": ErrBusy, "url": ErrURL, "line": errLine} {
+	for code, e := range codes {
 		if errors.Is(err, e) {
 			return code
 		}
 	}
 	return update.Code(err)
 }
+
+var codes = map[string]error{"no-box": ErrNoBox, "no-offer": ErrNoOffer, "fetching": ErrBusy, "url": ErrURL, "line": errLine, "file": errFile}
+
+// Codes are all of Code, but for those of package update.
+func Codes() []string { return slices.Collect(maps.Keys(codes)) }
 
 // Check looks for an update now, on sticks and at the URL.
 func (a *Agent) Check(ctx context.Context) error {
