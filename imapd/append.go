@@ -14,9 +14,10 @@ import (
 
 // An upload is a message of an APPEND that is to come, with what goes before it.
 type upload struct {
-	flags []string
-	date  time.Time
-	lit   wire.Literal
+	flags   []string
+	date    time.Time
+	lit     wire.Literal
+	closing bool // a parenthesis follows
 }
 
 // append is APPEND, RFC 9051 §6.3.12. The message goes from the connection into
@@ -24,29 +25,16 @@ type upload struct {
 func (s *session) append(c *call) error {
 	s.l.SP()
 	name := s.l.Mailbox()
-	s.l.SP()
 	up := s.uploadArgs()
 	if err := s.l.Err(); err != nil {
 		return err
 	}
-	box, err := s.destination(name)
-	if err == nil {
-		err = s.room(up.lit.Size)
-	}
+	sp, box, err := s.uploaded(name, &up)
 	if err != nil {
-		return s.drain(up.lit, err)
+		return err
 	}
-	sp := s.s.o.Store.NewSpool()
 	defer sp.Discard()
-	if err := s.receive(up.lit, sp); err != nil {
-		return err
-	}
-	if err := s.end(); err != nil {
-		return err
-	}
-	d := store.Delivery{Account: s.acct.ID, Mailbox: box.ID, Date: up.date}
-	d.Flags, d.Keywords = flagSet(up.flags)
-	placed, err := s.s.o.Store.Deliver(sp, []store.Delivery{d})
+	placed, err := s.s.o.Store.Deliver(sp, []store.Delivery{up.delivery(s.acct, &box)})
 	if err != nil {
 		return s.refuse(err, "append")
 	}
@@ -54,10 +42,9 @@ func (s *session) append(c *call) error {
 	return nil
 }
 
-// uploadArgs reads flags, a date and the announcement of the message. UTF8
-// (...) of RFC 6855 §4 is taken as a literal that the client might have sent
-// without it.
+// uploadArgs reads flags, a date and the announcement of the message.
 func (s *session) uploadArgs() (up upload) {
+	s.l.SP()
 	if s.l.Peek() == '(' {
 		s.l.List(func() { up.flags = append(up.flags, s.l.Flag()) })
 		s.l.SP()
@@ -66,8 +53,47 @@ func (s *session) uploadArgs() (up upload) {
 		up.date = s.l.DateTime()
 		s.l.SP()
 	}
+	if c := s.l.Peek(); c == 'U' || c == 'u' { // RFC 6855 §4: UTF8 (~{n})
+		if s.l.Word() != "UTF8" || !s.on.utf8 {
+			s.l.Fail("Expected a literal")
+		}
+		s.l.SP()
+		s.l.Expect('(')
+		up.closing = true
+	}
 	up.lit = s.l.Literal()
 	return up
+}
+
+// uploaded reads the message to the end of the command, and finds the mailbox
+// that it is for. The caller discards the spool.
+func (s *session) uploaded(name string, up *upload) (*store.Spool, store.Mailbox, error) {
+	box, err := s.destination(name)
+	if err == nil {
+		err = s.room(up.lit.Size)
+	}
+	if err != nil {
+		return nil, box, s.drain(up.lit, err)
+	}
+	sp := s.s.o.Store.NewSpool()
+	err = s.receive(up.lit, sp)
+	if err == nil && up.closing {
+		s.l.Expect(')')
+	}
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		sp.Discard()
+		return nil, box, err
+	}
+	return sp, box, nil
+}
+
+func (up *upload) delivery(a *store.Account, box *store.Mailbox) store.Delivery {
+	d := store.Delivery{Account: a.ID, Mailbox: box.ID, Date: up.date}
+	d.Flags, d.Keywords = flagSet(up.flags)
+	return d
 }
 
 // room says whether a message of some size may come.

@@ -66,7 +66,13 @@ var verbs = map[string]verb{
 	"STORE":       {selected, (*session).store},    // §6.4.6
 	"COPY":        {selected, (*session).copy},     // §6.4.7
 	"MOVE":        {selected, (*session).move},     // §6.4.8
-	"UID EXPUNGE": {selected, (*session).expunge},  // §6.4.9
+	"REPLACE":     {selected, (*session).replace},  // RFC 8508
+	"UID REPLACE": {selected, (*session).replace},
+	"SORT":        {selected, (*session).sort}, // RFC 5256
+	"THREAD":      {selected, (*session).thread},
+	"UID SORT":    {selected, (*session).sort},
+	"UID THREAD":  {selected, (*session).thread},
+	"UID EXPUNGE": {selected, (*session).expunge}, // §6.4.9
 	"UID SEARCH":  {selected, (*session).search},
 	"UID FETCH":   {selected, (*session).fetch},
 	"UID STORE":   {selected, (*session).store},

@@ -10,6 +10,7 @@ import (
 
 	"homemail/imapd/wire"
 	"homemail/mail"
+	"homemail/search"
 	"homemail/store"
 )
 
@@ -25,15 +26,7 @@ func (s *session) search(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := s.catchUp(); err != nil {
-		return err
-	}
-	if q.root.anyOf(criterion.byFlags) {
-		if err := s.load(); err != nil {
-			return s.refuse(err, "search")
-		}
-	}
-	found, err := s.find(c.tag, q.root)
+	found, err := s.hits(c, q)
 	if q.save { // also when it failed: then nothing is saved, RFC 5182 §2.1
 		s.view.save(found, q)
 	}
@@ -44,16 +37,27 @@ func (s *session) search(c *call) error {
 	return nil
 }
 
+// hits brings the view up to date and finds the messages that fit.
+func (s *session) hits(c *call, q *searching) ([]int, error) {
+	if err := s.catchUp(); err != nil {
+		return nil, err
+	}
+	if q.root.anyOf(criterion.byFlags) {
+		if err := s.load(); err != nil {
+			return nil, s.refuse(err, "search")
+		}
+	}
+	return s.find(c.tag, q.root)
+}
+
 // find finds the messages that fit, by index in the view.
 func (s *session) find(tag string, root *criterion) (found []int, err error) {
-	x := &search{s: s, v: s.view, root: root.bind(s.view), tag: tag, said: time.Now()}
+	x := &hunt{s: s, v: s.view, root: root.bind(s.view), tag: tag, said: time.Now()}
 	found, open := x.quick()
 	if len(open) > 0 {
 		err = s.g.during(searchTimeout, func(ctx context.Context) (err error) {
 			x.ctx = ctx
-			if root.anyOf(criterion.bySummary) {
-				found, open, err = x.summaries(found, open)
-			}
+			found, open, err = x.look(found, open)
 			if err == nil && len(open) > 0 {
 				found, err = x.closer(found, open)
 			}
@@ -84,11 +88,15 @@ func (s *session) results(c *call, q *searching, found []int) {
 			highest = max(highest, v.mod[i])
 		}
 	}
-	if q.returns || s.on.rev2 {
+	if q.returns || s.on.rev2 && q.sorted == nil {
 		s.extended(c, q, nums, highest)
 		return
 	}
-	s.w.Raw("* SEARCH")
+	name := "* SEARCH"
+	if q.sorted != nil {
+		name = "* SORT"
+	}
+	s.w.Raw(name)
 	for _, n := range nums {
 		s.w.Byte(' ').Unsigned(uint64(n))
 	}
@@ -166,9 +174,9 @@ func (v *view) save(found []int, q *searching) {
 	}
 }
 
-// A search goes through the messages of a view: first with what the view
-// knows, then, for those left, with their records, headers and bodies.
-type search struct {
+// A hunt goes through the messages of a view: first with what the view
+// knows, then, for those left, with what is kept beside them.
+type hunt struct {
 	s    *session
 	v    *view
 	root *criterion
@@ -179,10 +187,10 @@ type search struct {
 }
 
 // progress tells that a search goes on, RFC 9585 §4, and asks whether it may.
-func (x *search) progress(done, all int) error {
+func (x *hunt) progress() error {
 	if time.Since(x.said) > progressEvery && !x.s.off["INPROGRESS"] {
 		x.said = time.Now()
-		x.s.w.Raw("* OK [INPROGRESS (").String(x.tag).Byte(' ').Number(int64(done)).Byte(' ').Number(int64(all)).Raw(")] Still searching").End()
+		x.s.w.Raw("* OK [INPROGRESS (").String(x.tag).Raw(" NIL NIL)] Still searching").End()
 		if err := x.s.w.Flush(); err != nil {
 			return errGone
 		}
@@ -192,7 +200,7 @@ func (x *search) progress(done, all int) error {
 
 // quick finds what the view can tell: messages that fit, and those that need a
 // closer look.
-func (x *search) quick() (found []int, open []mail.UID) {
+func (x *hunt) quick() (found []int, open []mail.UID) {
 	for i := range x.v.told {
 		switch x.root.quick(x.v, i, nil) {
 		case yes:
@@ -204,20 +212,57 @@ func (x *search) quick() (found []int, open []mail.UID) {
 	return found, open
 }
 
+// look answers with summaries, and then with the index of texts, one key after
+// another, each among what the others left.
+func (x *hunt) look(found []int, open []mail.UID) (_ []int, left []mail.UID, err error) {
+	if x.root.anyOf(criterion.bySummary) {
+		if found, open, err = x.summaries(found, open); err != nil {
+			return found, open, err
+		}
+	}
+	for _, c := range x.root.texts(nil) {
+		if len(open) == 0 {
+			break
+		}
+		if err := x.progress(); err != nil {
+			return found, open, err
+		}
+		c.hits, err = x.s.s.o.Search.Match(x.ctx, x.s.acct, x.v.box, c.key(), open)
+		if err != nil {
+			return found, open, err
+		}
+		c.looked = true
+		all := open
+		open = open[:0:0]
+		for _, uid := range all {
+			found, open = x.sort(uid, x.rest[uid], found, open)
+		}
+	}
+	return found, open, nil
+}
+
+// sort puts a message where it belongs after another look.
+func (x *hunt) sort(uid mail.UID, m *store.Summary, found []int, open []mail.UID) ([]int, []mail.UID) {
+	i, ok := x.v.index(uid)
+	if !ok {
+		return found, open
+	}
+	switch x.root.quick(x.v, i, m) {
+	case yes:
+		found = append(found, i)
+	case maybe:
+		open = append(open, uid)
+	}
+	return found, open
+}
+
 // summaries looks at what is kept beside the records.
-func (x *search) summaries(found []int, open []mail.UID) (_ []int, left []mail.UID, err error) {
+func (x *hunt) summaries(found []int, open []mail.UID) (_ []int, left []mail.UID, err error) {
 	f := &fetching{s: x.s, v: x.v}
 	x.rest = make(map[mail.UID]*store.Summary)
 	err = f.summaries(open, func(m *store.Summary) error {
-		i, ok := x.v.index(m.UID)
-		if !ok {
-			return nil
-		}
-		switch x.root.quick(x.v, i, m) {
-		case yes:
-			found = append(found, i)
-		case maybe:
-			left = append(left, m.UID)
+		n := len(left)
+		if found, left = x.sort(m.UID, m, found, left); len(left) > n {
 			x.rest[m.UID] = &store.Summary{UID: m.UID, Date: m.Date, Saved: m.Saved, Size: m.Size, Email: m.Email, Thread: m.Thread}
 		}
 		return x.ctx.Err()
@@ -225,21 +270,19 @@ func (x *search) summaries(found []int, open []mail.UID) (_ []int, left []mail.U
 	return found, left, err
 }
 
-// closer looks at records, headers and bodies.
-func (x *search) closer(found []int, open []mail.UID) ([]int, error) {
+// closer looks at records, for the dates that messages have in them.
+func (x *hunt) closer(found []int, open []mail.UID) ([]int, error) {
 	f := &fetching{s: x.s, v: x.v}
-	done := 0
 	err := f.records(open, func(m *store.Message) error {
-		if err := x.progress(done, len(open)); err != nil {
+		if err := x.progress(); err != nil {
 			return err
 		}
-		done++
 		i, ok := x.v.index(m.UID)
 		if !ok {
 			return nil
 		}
-		hit, err := x.root.match(&candidate{x: x, m: m, i: i, summary: x.rest[m.UID]})
-		if hit {
+		st, err := m.Structure()
+		if err == nil && x.root.match(x.v, i, x.rest[m.UID], st.Envelope.Time) {
 			found = append(found, i)
 		}
 		return err
@@ -287,16 +330,42 @@ func (c *criterion) quick(v *view, i int, m *store.Summary) truth {
 	case opModSeq:
 		return sure(v.mod[i] >= mail.ModSeq(c.num))
 	}
-	if m == nil || !c.bySummary() {
-		return maybe
+	switch {
+	case c.byText() && c.looked:
+		_, hit := slices.BinarySearch(c.hits, v.uids[i])
+		return sure(hit)
+	case c.bySummary() && m != nil:
+		return sure(c.fits(m))
 	}
-	return sure(c.fits(m))
+	return maybe
 }
 
 // byFlags and bySummary report what a key has to look at.
 func (c criterion) byFlags() bool   { return c.op == opFlag || c.op == opModSeq }
 func (c criterion) bySummary() bool { return opLarger <= c.op && c.op <= opThread }
-func (c criterion) byBody() bool    { return c.op == opBody || c.op == opText }
+func (c criterion) byText() bool    { return opHeader <= c.op && c.op <= opText }
+
+// texts appends the keys that ask for text.
+func (c *criterion) texts(list []*criterion) []*criterion {
+	if c.byText() {
+		list = append(list, c)
+	}
+	for _, kid := range c.kids {
+		list = kid.texts(list)
+	}
+	return list
+}
+
+// key is what the index of texts is asked.
+func (c *criterion) key() search.Key {
+	switch c.op {
+	case opBody:
+		return search.Key{Where: search.InBody, Value: c.text}
+	case opText:
+		return search.Key{Where: search.InText, Value: c.text}
+	}
+	return search.Key{Where: search.InHeader, Field: c.name, Value: c.text}
+}
 
 // anyOf reports whether some key in c is of a kind.
 func (c *criterion) anyOf(kind func(criterion) bool) bool {
@@ -326,51 +395,22 @@ func (c *criterion) fits(m *store.Summary) bool {
 	return m.Thread.String() == c.text // opThread
 }
 
-// match answers with the message. Of several that all have to fit the dear ones
-// come last.
-func (c *criterion) match(m *candidate) (bool, error) {
-	if t := c.quick(m.x.v, m.i, m.summary); t != maybe {
-		return t == yes, nil
-	}
+// match answers with the Date field, as it is written, which is all that is
+// left to look at.
+func (c *criterion) match(v *view, i int, m *store.Summary, sent time.Time) bool {
 	switch c.op {
 	case opAnd:
-		for _, dear := range [...]bool{false, true} {
-			for _, kid := range c.kids {
-				if kid.anyOf(criterion.byBody) != dear {
-					continue
-				}
-				if ok, err := kid.match(m); !ok || err != nil {
-					return false, err
-				}
-			}
-		}
-		return true, nil
+		return !slices.ContainsFunc(c.kids, func(kid *criterion) bool { return !kid.match(v, i, m, sent) })
 	case opOr:
-		ok, err := c.kids[0].match(m)
-		if !ok && err == nil {
-			ok, err = c.kids[1].match(m)
-		}
-		return ok, err
+		return slices.ContainsFunc(c.kids, func(kid *criterion) bool { return kid.match(v, i, m, sent) })
 	case opNot:
-		ok, err := c.kids[0].match(m)
-		return !ok && err == nil, err
-	case opHeader:
-		return m.hasHeader(c.name, c.text)
-	case opBody:
-		return m.find(c.find, false)
-	case opText:
-		return m.find(c.find, true)
+		return !c.kids[0].match(v, i, m, sent)
+	case opSentSince:
+		return !sent.IsZero() && !day(sent).Before(c.date)
+	case opSentBefore:
+		return !sent.IsZero() && day(sent).Before(c.date)
 	}
-	return c.matchSent(m)
-}
-
-// matchSent answers with the Date field, as it is written.
-func (c *criterion) matchSent(m *candidate) (bool, error) {
-	st, err := m.structure()
-	if err != nil || st.Envelope.Time.IsZero() {
-		return false, err
-	}
-	return day(st.Envelope.Time).Before(c.date) == (c.op == opSentBefore), nil
+	return c.quick(v, i, m) == yes
 }
 
 // day is a date as it is written, without time and zone, RFC 9051 §6.4.4.

@@ -48,7 +48,7 @@ func TestSearch(t *testing.T) {
 		"FROM bert": "1", `FROM "Bert <bert"`: "1", "TO anna": "1", "SUBJECT HELLO": "1", "SUBJECT outer": "2", "HEADER Message-ID 1@": "1",
 		"HEADER X-Tag value": "4", `HEADER X-Tag ""`: "4", "HEADER X-Tag nothing": "", `HEADER x-long "one two"`: "2",
 		"BODY needle": "4", `BODY "ÄRGER"`: "4 5", "BODY software": "5", "TEXT anna": "1", "BODY anna": "1", "TEXT bert": "1", "BODY bert": "",
-		"BODY inner": "2", "BODY <p>HTML": "2", "BODY hello": "", `BODY "こんにちは"`: "3", `FROM "世界"`: "3", `SUBJECT "件名"`: "3", `TEXT "件名"`: "3",
+		"BODY inner": "2", "BODY <p>HTML": "", "BODY html": "2", "BODY hello": "", `BODY "こんにちは"`: "3", `FROM "世界"`: "3", `SUBJECT "件名"`: "3", `TEXT "件名"`: "3",
 		"NOT BODY needle": "1 2 3 5", "OR BODY needle SUBJECT hello": "1 4", "UNDELETED UNANSWERED UNDRAFT NOT FLAGGED": "1 3 4 5",
 	} {
 		got := c.ok("SEARCH CHARSET UTF-8 " + query)
@@ -107,30 +107,4 @@ func TestSearchEndsWithTheClient(t *testing.T) {
 			t.Fatal("the search goes on")
 		}
 	}
-}
-
-func TestFinder(t *testing.T) {
-	text := strings.Repeat("あいうえお", 20000) + "ÄÖÜ finis"
-	f := newFinder("おäöÜ FIN")
-	never := func() error { return nil }
-	for _, n := range []int{1, 7, 100, 1 << 20} {
-		if ok, err := f.inReader(&slow{text, n}, never); !ok || err != nil {
-			t.Errorf("pieces of %d: %v, %v", n, ok, err)
-		}
-	}
-	if ok, _ := newFinder("nowhere").inReader(&slow{text, 1000}, never); ok {
-		t.Error("found what is not there")
-	}
-}
-
-// slow reads at most n bytes at a time.
-type slow struct {
-	s string
-	n int
-}
-
-func (r *slow) Read(p []byte) (int, error) {
-	n, err := strings.NewReader(r.s).Read(p[:min(len(p), r.n)])
-	r.s = r.s[n:]
-	return n, err
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"homemail/mail"
 )
 
 // An operator is what a criterion asks.
@@ -44,14 +46,17 @@ type criterion struct {
 	text  string
 	num   int64
 	date  time.Time
-	find  *finder
+
+	looked bool       // hits is known
+	hits   []mail.UID // of a key that asks for text, among those that were asked about
 }
 
 // A searching is what a SEARCH asks for.
 type searching struct {
 	returns                    bool // RETURN was given, RFC 4731
 	min, max, all, count, save bool
-	part                       *window // RFC 9394
+	part                       *window   // RFC 9394
+	sorted                     []sortKey // of SORT
 	root                       *criterion
 	modSeq                     bool // a key asked for mod-sequences
 }
@@ -64,15 +69,12 @@ func knownCharset(name string) bool {
 var errCharsetArg = no("BADCHARSET (UTF-8 US-ASCII)", "Send UTF-8")
 
 // searchArgs reads what follows SEARCH.
-func (s *session) searchArgs() (q *searching, err error) {
-	q = &searching{}
+func (s *session) searchArgs() (*searching, error) {
+	q := &searching{}
 	s.l.SP()
 	word := s.key()
 	if word == "RETURN" {
-		q.returns = true
-		s.l.SP()
-		s.l.List(func() { s.returnOption(q) })
-		s.l.SP()
+		s.resultOptions(q)
 		word = s.key()
 	}
 	charset := ""
@@ -82,14 +84,27 @@ func (s *session) searchArgs() (q *searching, err error) {
 		s.l.SP()
 		word = s.key()
 	}
+	return q, s.restOfKeys(q, word, charset)
+}
+
+// restOfKeys reads keys to the end of the command.
+func (s *session) restOfKeys(q *searching, word, charset string) error {
 	q.root = s.keys(q, word)
 	if err := s.end(); err != nil {
-		return nil, err
+		return err
 	}
 	if charset != "" && !knownCharset(charset) {
-		return nil, errCharsetArg
+		return errCharsetArg
 	}
-	return q, nil
+	return nil
+}
+
+// resultOptions reads (...) behind RETURN, RFC 4731 §3.1.
+func (s *session) resultOptions(q *searching) {
+	q.returns = true
+	s.l.SP()
+	s.l.List(func() { s.returnOption(q) })
+	s.l.SP()
 }
 
 // returnOption reads a result option, RFC 4731 §3.1 and RFC 5182 §2.
@@ -282,11 +297,8 @@ func (c *criterion) bind(v *view) *criterion {
 	for _, kid := range c.kids {
 		kid.bind(v)
 	}
-	switch c.op {
-	case opSet:
+	if c.op == opSet {
 		c.spans = v.resolve(c.set)
-	case opBody, opText:
-		c.find = newFinder(c.text)
 	}
 	return c
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"homemail/search"
 	"homemail/signin"
 	"homemail/store"
 )
@@ -30,9 +31,10 @@ type Options struct {
 	Host        string // the name in the greeting
 	Store       *store.Store
 	SignIn      *signin.Checker
-	TLS         *tls.Config  // for STARTTLS; nil: not offered
-	AppendLimit int64        // the largest message that APPEND takes, 50 MiB if 0 (RFC 7889)
-	Log         *slog.Logger // slog.Default() if nil
+	TLS         *tls.Config   // for STARTTLS; nil: not offered
+	AppendLimit int64         // the largest message that APPEND takes, 50 MiB if 0 (RFC 7889)
+	Search      *search.Index // answers SEARCH for text; one that reads the messages if nil
+	Log         *slog.Logger  // slog.Default() if nil
 }
 
 // A Server serves IMAP on any number of listeners.
@@ -48,6 +50,9 @@ func New(o Options) *Server {
 	}
 	if o.AppendLimit <= 0 {
 		o.AppendLimit = defaultAppendLimit
+	}
+	if o.Search == nil {
+		o.Search = search.New(o.Store, o.Log)
 	}
 	o.AppendLimit = min(o.AppendLimit, math.MaxUint32)
 	return &Server{o: o}
