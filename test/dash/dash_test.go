@@ -32,6 +32,8 @@ func TestLook(t *testing.T) {
 	for name, path := range map[string]string{
 		"home": "/", "people": "/people", "person": "/people/show?address=taro@example.jp", "remove": "/people/remove?address=taro@example.jp",
 		"addresses": "/addresses", "where": "/where?since=week&direction=all", "queue": "/queue", "queued": "/queue/show?id=01J8Z1",
+		"alias": "/addresses/add", "catch-all": "/addresses/all", "new-domain": "/dns/add", "route": "/sending/route", "sender": "/sending/sender",
+		"mute": "/network/mute?name=in993", "coach": "/sending/coach",
 		"network": "/network", "sending": "/sending", "smarthost": "/sending/smarthost?preset=sakura", "bridge": "/sending/bridge",
 		"domains": "/dns", "domain": "/dns/domain?domain=example.jp", "plan": "/dns/plan?domain=example.jp&kind=records",
 		"provider": "/dns/provider?domain=example.jp&provider=cloudflare", "certificates": "/dns/certificates", "reports": "/dns/reports",

@@ -146,7 +146,7 @@ func (d *Dash) confirm(w http.ResponseWriter, r *http.Request, c confirm) {
 }
 
 // address is one that a request names in a field of its own or of its query.
-func address(r *http.Request) mail.Path { return mail.Path(strings.TrimSpace(r.FormValue("address"))) }
+func address(r *http.Request) mail.Path { return mail.Path(page.Line(r, "address")) }
 
 // with is a path of ours with an address to show there.
 func with(path, name, value string) string {

@@ -96,12 +96,12 @@ func (d *Dash) addBridge(w http.ResponseWriter, r *http.Request) {
 
 // actBridge is a button of an account elsewhere.
 func (d *Dash) actBridge(w http.ResponseWriter, r *http.Request) {
-	operation := map[string]string{"fetch": "bridge.fetch", "pause": "bridge.pause", "resume": "bridge.resume"}[r.PostFormValue("do")]
+	operation := map[string]string{"fetch": "bridge.fetch", "pause": "bridge.pause", "resume": "bridge.resume"}[page.Line(r, "do")]
 	if operation == "" {
 		d.set.Error(w, r, http.StatusBadRequest)
 		return
 	}
-	d.act(w, r, "/sending", page.Say("dash.bridge.done."+r.PostFormValue("do")), operation, admin.BridgeID{ID: r.PostFormValue("id")})
+	d.act(w, r, "/sending", page.Say("dash.bridge.done."+page.Line(r, "do")), operation, admin.BridgeID{ID: page.Line(r, "id")})
 }
 
 type bridgePasswordView struct {
@@ -120,7 +120,7 @@ type newSecret struct {
 }
 
 func (d *Dash) bridgePassword(w http.ResponseWriter, r *http.Request) {
-	d.show(w, r, "dash.bridgepassword", bridgePasswordView{r.FormValue("id"), string(address(r)), page.Fill(newSecret{})}, page.Form{})
+	d.show(w, r, "dash.bridgepassword", bridgePasswordView{page.Line(r, "id"), string(address(r)), page.Fill(newSecret{})}, page.Form{})
 }
 
 // setBridgePassword tries a password, and keeps it if it works.
@@ -128,23 +128,23 @@ func (d *Dash) setBridgePassword(w http.ResponseWriter, r *http.Request) {
 	var in newSecret
 	form := page.Read(r, &in)
 	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "bridge.password", admin.BridgePassword{ID: r.PostFormValue("id"), Password: in.Password})
+		_, err := ask[admin.Empty](d, r, "bridge.password", admin.BridgePassword{ID: page.Line(r, "id"), Password: in.Password})
 		if err == nil {
 			d.set.Done(w, r, "/sending", page.Say("dash.bridge.password.saved", "address", string(address(r))))
 			return
 		}
 		form = form.Fail("", why(err))
 	}
-	d.show(w, r, "dash.bridgepassword", bridgePasswordView{r.PostFormValue("id"), string(address(r)), form}, form)
+	d.show(w, r, "dash.bridgepassword", bridgePasswordView{page.Line(r, "id"), string(address(r)), form}, form)
 }
 
 func (d *Dash) askRemoveBridge(w http.ResponseWriter, r *http.Request) {
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.bridge.remove.what", "address", string(address(r))), Why: page.Say("dash.bridge.remove.why"),
-		Action: "/sending/bridge/remove", Fields: []field{{"id", r.FormValue("id")}}, Do: page.Say("dash.bridge.remove.do"), Back: "/sending",
+		Action: "/sending/bridge/remove", Fields: []field{{"id", page.Line(r, "id")}}, Do: page.Say("dash.bridge.remove.do"), Back: "/sending",
 	})
 }
 
 func (d *Dash) removeBridge(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/sending", page.Say("dash.bridge.removed"), "bridge.remove", admin.BridgeID{ID: r.PostFormValue("id")})
+	d.act(w, r, "/sending", page.Say("dash.bridge.removed"), "bridge.remove", admin.BridgeID{ID: page.Line(r, "id")})
 }

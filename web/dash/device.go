@@ -109,7 +109,7 @@ func (d *Dash) profile(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, err)
 		return
 	}
-	b, err := autoconfig.Apple(d.o.Server(p.Domain()), autoconfig.Device{Address: a.Address, Name: a.Name, Lang: d.lang(r), Password: r.PostFormValue("password")})
+	b, err := autoconfig.Apple(d.o.Server(p.Domain()), autoconfig.Device{Address: a.Address, Name: a.Name, Lang: d.lang(r), Password: page.Line(r, "password")})
 	if err == nil && d.o.Sign != nil {
 		b, err = d.o.Sign(b)
 	}
@@ -132,7 +132,7 @@ func (d *Dash) askRemoveDevice(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, dev := range a.Devices {
-		if dev.ID != r.FormValue("device") {
+		if dev.ID != page.Line(r, "device") {
 			continue
 		}
 		d.confirm(w, r, confirm{
@@ -146,7 +146,7 @@ func (d *Dash) askRemoveDevice(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeDevice(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, personPath(address(r)), page.Say("dash.device.removed"), "device.revoke", admin.RevokeDevice{Address: address(r), Device: r.PostFormValue("device")})
+	d.act(w, r, personPath(address(r)), page.Say("dash.device.removed"), "device.revoke", admin.RevokeDevice{Address: address(r), Device: page.Line(r, "device")})
 }
 
 func notFound(what, name string) error { return fmt.Errorf("%s %q: %w", what, name, store.ErrNotFound) }

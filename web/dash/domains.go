@@ -95,7 +95,7 @@ func (d *Dash) askRemoveDomain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeDomain(w http.ResponseWriter, r *http.Request) {
-	name := r.PostFormValue("domain")
+	name := page.Line(r, "domain")
 	d.act(w, r, "/dns", page.Say("dash.domains.removed", "domain", name), "domain.remove", map[string]string{"address": name})
 }
 
@@ -104,7 +104,7 @@ func domainPath(name string) string { return with("/dns/domain", "domain", name)
 // findDomain is the domain that a request names, if it is one of ours: others
 // must not make us ask the DNS.
 func (d *Dash) findDomain(r *http.Request) (string, error) {
-	name := r.FormValue("domain")
+	name := page.Line(r, "domain")
 	list, err := ask[[]string](d, r, "domain.list", admin.Empty{})
 	if err == nil && !slices.Contains(list, name) {
 		err = notFound("domain", name)
@@ -218,7 +218,7 @@ func (d *Dash) domain(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, err)
 		return
 	}
-	v := domainView{Domain: name, Shown: dnsplan.Display(name), Names: r.FormValue("names"), Texts: r.FormValue("texts"), Zone: d.zoneOf(r, name)}
+	v := domainView{Domain: name, Shown: dnsplan.Display(name), Names: page.Line(r, "names"), Texts: page.Line(r, "texts"), Zone: d.zoneOf(r, name)}
 	v.Kept = r.URL.RawQuery
 	v.Cards = d.cards(r, v.Zone != nil, d.lookDNS(d.actor(r), name, dnsAge))
 	v.Running = v.Cards.Running
@@ -277,7 +277,7 @@ func (d *Dash) zoneOf(r *http.Request, name string) (found *admin.ZoneState) {
 
 // cards shows what a look has come to, or that of before while it goes on.
 func (d *Dash) cards(r *http.Request, published bool, j *job) cardsView {
-	v := cardsView{Domain: r.FormValue("domain"), Running: j.running(), Published: published}
+	v := cardsView{Domain: page.Line(r, "domain"), Running: j.running(), Published: published}
 	look, err, ok := of[looked](j)
 	if !ok {
 		return v
@@ -289,10 +289,10 @@ func (d *Dash) cards(r *http.Request, published bool, j *job) cardsView {
 	}
 	plan := look.Plan
 	host := plan.Host
-	if f := dnsplan.Form(r.FormValue("names")); f == dnsplan.ShortName || f == dnsplan.FullName {
+	if f := dnsplan.Form(page.Line(r, "names")); f == dnsplan.ShortName || f == dnsplan.FullName {
 		host.Names = f
 	}
-	if f := dnsplan.Form(r.FormValue("texts")); f == dnsplan.OneString || f == dnsplan.Quoted {
+	if f := dnsplan.Form(page.Line(r, "texts")); f == dnsplan.OneString || f == dnsplan.Quoted {
 		host.Texts = f
 	}
 	v.Host, v.HostURL, v.Provider = d.pick(r, host.Name, host.Japanese), host.URL, host.Provider

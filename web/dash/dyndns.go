@@ -40,7 +40,7 @@ func (d *Dash) addDyndns(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) askRemoveDyndns(w http.ResponseWriter, r *http.Request) {
-	host := r.FormValue("host")
+	host := page.Line(r, "host")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.dyndns.remove.what", "host", host), Why: page.Say("dash.dyndns.remove.why"),
 		Action: "/dns/name/remove", Fields: []field{{"host", host}}, Do: page.Say("dash.remove"), Back: "/dns",
@@ -48,5 +48,5 @@ func (d *Dash) askRemoveDyndns(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeDyndns(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/dns", page.Say("dash.dyndns.removed"), "dyndns.remove", admin.Name{Name: r.PostFormValue("host")})
+	d.act(w, r, "/dns", page.Say("dash.dyndns.removed"), "dyndns.remove", admin.Name{Name: page.Line(r, "host")})
 }

@@ -44,7 +44,7 @@ func (d *Dash) keys(r *http.Request, domain string) *keysView {
 
 // rotateKeys makes new keys. They only get used when the DNS has them.
 func (d *Dash) rotateKeys(w http.ResponseWriter, r *http.Request) {
-	domain := r.PostFormValue("domain")
+	domain := page.Line(r, "domain")
 	d.jobs.forget("dns " + domain) // which has new records now
 	d.act(w, r, domainPath(domain), page.Say("dash.keys.rotated"), "dkim.rotate", admin.Domain{Domain: domain})
 }
@@ -52,8 +52,8 @@ func (d *Dash) rotateKeys(w http.ResponseWriter, r *http.Request) {
 // activateKeys signs with the new keys. Who does so early has said that the DNS
 // has them.
 func (d *Dash) activateKeys(w http.ResponseWriter, r *http.Request) {
-	domain := r.PostFormValue("domain")
+	domain := page.Line(r, "domain")
 	d.jobs.forget("dns " + domain)
-	q := admin.ActivateKeys{Domain: domain, Now: r.PostFormValue("now") != ""}
+	q := admin.ActivateKeys{Domain: domain, Now: page.Line(r, "now") != ""}
 	d.act(w, r, domainPath(domain), page.Say("dash.keys.activated"), "dkim.activate", q)
 }

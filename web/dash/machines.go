@@ -69,7 +69,7 @@ func (d *Dash) addMachine(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) askRemoveMachine(w http.ResponseWriter, r *http.Request) {
-	name := r.FormValue("name")
+	name := page.Line(r, "name")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.machine.remove.what", "name", name), Why: page.Say("dash.machine.remove.why"),
 		Action: "/network/machine/remove", Fields: []field{{"name", name}}, Do: page.Say("dash.remove"), Back: "/network",
@@ -77,5 +77,5 @@ func (d *Dash) askRemoveMachine(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeMachine(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/network", page.Say("dash.machine.removed"), "machine.remove", admin.Name{Name: r.PostFormValue("name")})
+	d.act(w, r, "/network", page.Say("dash.machine.removed"), "machine.remove", admin.Name{Name: page.Line(r, "name")})
 }

@@ -29,7 +29,7 @@ func (d *Dash) mute(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) showMute(w http.ResponseWriter, r *http.Request, form page.Form) {
-	name := r.FormValue("name")
+	name := page.Line(r, "name")
 	line, err := d.lastLine(r)
 	if err != nil {
 		d.fail(w, r, err)
@@ -48,7 +48,7 @@ func (d *Dash) setMute(w http.ResponseWriter, r *http.Request) {
 	var in newMute
 	form := page.Read(r, &in)
 	if form.OK() {
-		q := admin.MuteCheck{Name: r.PostFormValue("name"), Reason: in.Reason}
+		q := admin.MuteCheck{Name: page.Line(r, "name"), Reason: in.Reason}
 		if in.For == "30" {
 			q.Days = 30
 		}
@@ -63,5 +63,5 @@ func (d *Dash) setMute(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) endMute(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/network", page.Say("dash.mute.ended"), "line.mute", admin.MuteCheck{Name: r.PostFormValue("name"), Off: true})
+	d.act(w, r, "/network", page.Say("dash.mute.ended"), "line.mute", admin.MuteCheck{Name: page.Line(r, "name"), Off: true})
 }

@@ -156,7 +156,7 @@ func (d *Dash) changePerson(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) disablePerson(w http.ResponseWriter, r *http.Request) {
-	off := r.PostFormValue("off") != ""
+	off := page.Line(r, "off") != ""
 	done := page.Say("dash.person.enabled")
 	if off {
 		done = page.Say("dash.person.disabled")
@@ -209,7 +209,7 @@ func (d *Dash) newPassword(w http.ResponseWriter, r *http.Request) {
 
 // resetPassword shows the new password in its answer: it is nowhere else.
 func (d *Dash) resetPassword(w http.ResponseWriter, r *http.Request) {
-	p, err := ask[admin.NewPassword](d, r, "password.reset", admin.Reset{Address: address(r), SecondFactor: r.PostFormValue("second") != ""})
+	p, err := ask[admin.NewPassword](d, r, "password.reset", admin.Reset{Address: address(r), SecondFactor: page.Line(r, "second") != ""})
 	if err != nil {
 		d.set.Flash(w, r, page.Bad, why(err))
 		d.set.Redirect(w, r, personPath(address(r)))

@@ -9,7 +9,7 @@ import (
 )
 
 func (d *Dash) setPolicy(w http.ResponseWriter, r *http.Request) {
-	q := admin.SetPolicy{Domain: r.PostFormValue("domain"), DMARC: r.PostFormValue("dmarc"), STS: r.PostFormValue("sts")}
+	q := admin.SetPolicy{Domain: page.Line(r, "domain"), DMARC: page.Line(r, "dmarc"), STS: page.Line(r, "sts")}
 	d.jobs.forget("dns " + q.Domain)
 	d.act(w, r, domainPath(q.Domain), page.Say("dash.saved"), "dns.policy", q)
 }
@@ -62,13 +62,13 @@ func (d *Dash) reports(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) trust(w http.ResponseWriter, r *http.Request) {
-	q := admin.Reporter{Reporter: r.PostFormValue("reporter"), Trust: r.PostFormValue("trust")}
+	q := admin.Reporter{Reporter: page.Line(r, "reporter"), Trust: page.Line(r, "trust")}
 	d.act(w, r, "/dns/reports", page.Say("dash.saved"), "reports.trust", q)
 }
 
 // mine says that what sends in a domain's name is the owner's, or is not.
 func (d *Dash) mine(w http.ResponseWriter, r *http.Request) {
-	q := admin.MySource{Domain: r.PostFormValue("domain"), Source: r.PostFormValue("source"), Mine: r.PostFormValue("mine") != ""}
+	q := admin.MySource{Domain: page.Line(r, "domain"), Source: page.Line(r, "source"), Mine: page.Line(r, "mine") != ""}
 	d.act(w, r, "/dns/reports", page.Say("dash.saved"), "reports.mine", q)
 }
 

@@ -71,7 +71,7 @@ func planPath(domain, kind string) string {
 
 // change is what a request is about.
 func (d *Dash) change(w http.ResponseWriter, r *http.Request) (domain, kind string, ops kindOf, ok bool) {
-	kind = r.FormValue("kind")
+	kind = page.Line(r, "kind")
 	ops, ok = kinds()[kind]
 	if !ok {
 		d.set.Error(w, r, http.StatusNotFound)
@@ -163,7 +163,7 @@ func (d *Dash) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	j := d.jobs.last("plan " + kind + " " + domain)
 	push, err, ok := of[admin.Push](j)
-	if !ok || err != nil || r.PostFormValue("made") != made(j) {
+	if !ok || err != nil || page.Line(r, "made") != made(j) {
 		d.set.Flash(w, r, page.Unknown, page.Say("dash.plan.again"))
 		d.startPlanning(r, domain, kind, ops)
 		d.set.Redirect(w, r, planPath(domain, kind))
@@ -210,25 +210,25 @@ func (d *Dash) showProvider(w http.ResponseWriter, r *http.Request, wrong page.M
 		d.fail(w, r, err)
 		return
 	}
-	v := providerView{Domain: domain, Zone: domain, Wrong: wrong, Follow: r.Method == http.MethodGet || r.FormValue("follow") != ""}
+	v := providerView{Domain: domain, Zone: domain, Wrong: wrong, Follow: r.Method == http.MethodGet || page.Line(r, "follow") != ""}
 	if z := d.zoneOf(r, domain); z != nil {
 		v.Zone, v.Known, v.Follow = z.Name, true, z.Follow
 	} else if look, err, ok := of[looked](d.jobs.last("dns " + domain)); ok && err == nil && look.Plan.Host.Zone != "" {
 		v.Zone = look.Plan.Host.Zone
 	}
-	if zone := r.FormValue("zone"); zone != "" {
+	if zone := page.Line(r, "zone"); zone != "" {
 		v.Zone = zone
 	}
 	for _, p := range publish.Providers() {
 		v.Providers = append(v.Providers, page.Option{Value: p.ID, Label: page.Say("dash.text", "text", p.Name)})
-		if p.ID != r.FormValue("provider") {
+		if p.ID != page.Line(r, "provider") {
 			continue
 		}
 		v.Chosen = &chosen{ID: p.ID, Name: p.Name, Where: d.pick(r, p.Where.EN, p.Where.JA), URL: p.URL}
 		for _, c := range p.Credentials {
 			f := credential{Name: "c-" + c.Name, Label: d.pick(r, c.Label.EN, c.Label.JA), Secret: c.Secret, Optional: c.Optional}
 			if !c.Secret {
-				f.Value = r.FormValue(f.Name)
+				f.Value = page.Line(r, f.Name)
 			}
 			v.Chosen.Fields = append(v.Chosen.Fields, f)
 		}
@@ -241,13 +241,13 @@ func (d *Dash) showProvider(w http.ResponseWriter, r *http.Request, wrong page.M
 }
 
 func (d *Dash) setProvider(w http.ResponseWriter, r *http.Request) {
-	q := admin.SetZone{Zone: r.PostFormValue("zone"), Provider: r.PostFormValue("provider"), Follow: r.PostFormValue("follow") != "", Credentials: map[string]string{}}
+	q := admin.SetZone{Zone: page.Line(r, "zone"), Provider: page.Line(r, "provider"), Follow: page.Line(r, "follow") != "", Credentials: map[string]string{}}
 	for _, p := range publish.Providers() {
 		if p.ID != q.Provider {
 			continue
 		}
 		for _, c := range p.Credentials {
-			if value := r.PostFormValue("c-" + c.Name); value != "" {
+			if value := page.Line(r, "c-"+c.Name); value != "" {
 				q.Credentials[c.Name] = value
 			}
 		}
@@ -256,11 +256,11 @@ func (d *Dash) setProvider(w http.ResponseWriter, r *http.Request) {
 		d.showProvider(w, r, why(err))
 		return
 	}
-	d.set.Done(w, r, domainPath(r.PostFormValue("domain")), page.Say("dash.provider.saved"))
+	d.set.Done(w, r, domainPath(page.Line(r, "domain")), page.Say("dash.provider.saved"))
 }
 
 func (d *Dash) askRemoveZone(w http.ResponseWriter, r *http.Request) {
-	zone := r.FormValue("zone")
+	zone := page.Line(r, "zone")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.provider.remove.what", "zone", zone), Why: page.Say("dash.provider.remove.why"),
 		Action: "/dns/provider/remove", Fields: []field{{"zone", zone}}, Do: page.Say("dash.provider.remove.do"), Back: "/dns",
@@ -268,5 +268,5 @@ func (d *Dash) askRemoveZone(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeZone(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/dns", page.Say("dash.provider.removed"), "zone.remove", admin.Name{Name: r.PostFormValue("zone")})
+	d.act(w, r, "/dns", page.Say("dash.provider.removed"), "zone.remove", admin.Name{Name: page.Line(r, "zone")})
 }

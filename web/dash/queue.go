@@ -48,9 +48,9 @@ type recipient struct {
 }
 
 func (d *Dash) findQueued(r *http.Request) (queue.Detail, error) {
-	list, err := ask[[]queue.Detail](d, r, "queue.show", admin.QueueID{ID: r.FormValue("id"), Language: d.lang(r)})
+	list, err := ask[[]queue.Detail](d, r, "queue.show", admin.QueueID{ID: page.Line(r, "id"), Language: d.lang(r)})
 	if err == nil && len(list) == 0 {
-		err = notFound("message", r.FormValue("id"))
+		err = notFound("message", page.Line(r, "id"))
 	}
 	if err != nil {
 		return queue.Detail{}, err
@@ -81,7 +81,7 @@ func (d *Dash) queued(w http.ResponseWriter, r *http.Request) {
 // queueAct is a button of a message, or of all.
 func (d *Dash) queueAct(operation, done string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id := r.PostFormValue("id")
+		id := page.Line(r, "id")
 		back := with("/queue/show", "id", id)
 		if id == "all" {
 			back = "/queue"
@@ -106,5 +106,5 @@ func (d *Dash) askRemoveQueued(w http.ResponseWriter, r *http.Request) {
 
 // removeQueued tells the sender, who would else believe that it has arrived.
 func (d *Dash) removeQueued(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/queue", page.Say("dash.queue.removed"), "queue.remove", admin.QueueID{ID: r.PostFormValue("id"), Tell: true})
+	d.act(w, r, "/queue", page.Say("dash.queue.removed"), "queue.remove", admin.QueueID{ID: page.Line(r, "id"), Tell: true})
 }

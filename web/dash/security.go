@@ -72,7 +72,7 @@ const auditShown = 50
 
 func (d *Dash) audit(w http.ResponseWriter, r *http.Request) {
 	q := admin.FindEvents{Kinds: []events.Kind{events.Changed}, Limit: auditShown, Language: d.lang(r)}
-	q.Before, _ = strconv.ParseUint(r.FormValue("before"), 10, 64)
+	q.Before, _ = strconv.ParseUint(page.Line(r, "before"), 10, 64)
 	found, err := ask[admin.Events](d, r, "events.find", q)
 	if err != nil {
 		d.fail(w, r, err)
@@ -90,11 +90,11 @@ func (d *Dash) audit(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) endSession(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/security", page.Say("dash.security.ended"), "session.end", admin.EndSessions{Address: address(r), ID: r.PostFormValue("id")})
+	d.act(w, r, "/security", page.Say("dash.security.ended"), "session.end", admin.EndSessions{Address: address(r), ID: page.Line(r, "id")})
 }
 
 func (d *Dash) liftBan(w http.ResponseWriter, r *http.Request) {
-	from := r.PostFormValue("from")
+	from := page.Line(r, "from")
 	d.act(w, r, "/security", page.Say("dash.security.ban.lifted", "address", from), "ban.lift", admin.BanAddress{Address: from})
 }
 

@@ -135,7 +135,7 @@ func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) askRemoveRoute(w http.ResponseWriter, r *http.Request) {
-	domain := r.FormValue("domain")
+	domain := page.Line(r, "domain")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.sending.route.remove.what", "domain", domain), Why: page.Say("dash.sending.route.remove.why"),
 		Action: "/sending/route/remove", Fields: []field{{"domain", domain}}, Do: page.Say("dash.remove"), Back: "/sending",
@@ -143,7 +143,7 @@ func (d *Dash) askRemoveRoute(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeRoute(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/sending", page.Say("dash.saved"), "route.remove", admin.Domain{Domain: r.PostFormValue("domain")})
+	d.act(w, r, "/sending", page.Say("dash.saved"), "route.remove", admin.Domain{Domain: page.Line(r, "domain")})
 }
 
 type senderView struct {
@@ -232,7 +232,7 @@ type newSmarthost struct {
 }
 
 func (d *Dash) smarthost(w http.ResponseWriter, r *http.Request) {
-	in := newSmarthost{Preset: r.FormValue("preset"), Port: 465, TLS: relay.TLSImplicit, Default: true}
+	in := newSmarthost{Preset: page.Line(r, "preset"), Port: 465, TLS: relay.TLSImplicit, Default: true}
 	if p, ok := preset.Find(in.Preset); ok {
 		in.Name, in.Host, in.Port, in.TLS, in.User = p.ID, p.Host, int(p.Port), tlsOf(p.TLS), p.User
 	}
@@ -283,12 +283,12 @@ func (d *Dash) saveSmarthost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) trySmarthost(w http.ResponseWriter, r *http.Request) {
-	name := r.PostFormValue("name")
-	d.act(w, r, "/sending", page.Say("dash.smarthost.works", "name", name), "smarthost.test", admin.TrySmarthost{Name: name, Sender: mail.Path(r.PostFormValue("sender"))})
+	name := page.Line(r, "name")
+	d.act(w, r, "/sending", page.Say("dash.smarthost.works", "name", name), "smarthost.test", admin.TrySmarthost{Name: name, Sender: mail.Path(page.Line(r, "sender"))})
 }
 
 func (d *Dash) askRemoveSmarthost(w http.ResponseWriter, r *http.Request) {
-	name := r.FormValue("name")
+	name := page.Line(r, "name")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.smarthost.remove.what", "name", name), Why: page.Say("dash.smarthost.remove.why"),
 		Action: "/sending/smarthost/remove", Fields: []field{{"name", name}}, Do: page.Say("dash.smarthost.remove.do"), Back: "/sending",
@@ -296,5 +296,5 @@ func (d *Dash) askRemoveSmarthost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeSmarthost(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/sending", page.Say("dash.smarthost.removed"), "smarthost.remove", admin.Name{Name: r.PostFormValue("name")})
+	d.act(w, r, "/sending", page.Say("dash.smarthost.removed"), "smarthost.remove", admin.Name{Name: page.Line(r, "name")})
 }

@@ -95,11 +95,11 @@ func (d *Dash) findSetting(r *http.Request) (setting, error) {
 		return setting{}, err
 	}
 	for _, s := range list {
-		if s.Name == r.FormValue("name") {
+		if s.Name == page.Line(r, "name") {
 			return s, nil
 		}
 	}
-	return setting{}, notFound("setting", r.FormValue("name"))
+	return setting{}, notFound("setting", page.Line(r, "name"))
 }
 
 func (d *Dash) setting(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +131,7 @@ func (d *Dash) setSetting(w http.ResponseWriter, r *http.Request) {
 	form := page.Read(r, &in)
 	if form.OK() {
 		q := admin.Setting{Name: s.Name, Value: &in.Value}
-		if r.PostFormValue("forget") != "" {
+		if page.Line(r, "forget") != "" {
 			q.Value = nil
 		}
 		_, err := ask[[]config.Setting](d, r, "setting.set", q)

@@ -73,7 +73,7 @@ func (d *Dash) addToken(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) askRemoveToken(w http.ResponseWriter, r *http.Request) {
-	name := r.FormValue("name")
+	name := page.Line(r, "name")
 	d.confirm(w, r, confirm{
 		What: page.Say("dash.tokens.remove.what", "name", name), Why: page.Say("dash.tokens.remove.why"),
 		Action: "/security/tokens/remove", Fields: []field{{"name", name}}, Do: page.Say("dash.remove"), Back: "/security/tokens",
@@ -81,5 +81,5 @@ func (d *Dash) askRemoveToken(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dash) removeToken(w http.ResponseWriter, r *http.Request) {
-	d.act(w, r, "/security/tokens", page.Say("dash.tokens.removed"), "token.remove", admin.Name{Name: r.PostFormValue("name")})
+	d.act(w, r, "/security/tokens", page.Say("dash.tokens.removed"), "token.remove", admin.Name{Name: page.Line(r, "name")})
 }

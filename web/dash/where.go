@@ -44,7 +44,7 @@ type way struct {
 const waysShown = 6 // each is looked for in the whole log
 
 func (d *Dash) where(w http.ResponseWriter, r *http.Request) {
-	if id := r.FormValue("id"); id != "" {
+	if id := page.Line(r, "id"); id != "" {
 		d.whereOne(w, r, id)
 		return
 	}
@@ -55,7 +55,7 @@ func (d *Dash) where(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
 		form = query(r, &in)
 		v.Form, v.Asked = form, true
-		q.Before, _ = strconv.ParseUint(r.FormValue("before"), 10, 64)
+		q.Before, _ = strconv.ParseUint(page.Line(r, "before"), 10, 64)
 	}
 	q.Address, q.Subject, q.Since = in.Address, in.Subject, before(in.Since)
 	if in.Direction != "all" {

@@ -115,7 +115,7 @@ func (p *Pages) device(v visit) (admin.Device, error) {
 		return admin.Device{}, err
 	}
 	for _, d := range mine.Devices {
-		if d.ID == v.FormValue("id") {
+		if d.ID == page.Line(v.Request, "id") {
 			return d, nil
 		}
 	}

@@ -417,3 +417,63 @@ func TestFormsNeedTokens(t *testing.T) {
 		t.Errorf("%+v", after)
 	}
 }
+
+// TestAttackLineBreaks walks the forms of all pages and puts line breaks into each
+// field: nothing that is kept of one line has two.
+func TestAttackLineBreaks(t *testing.T) {
+	h := house.Open(t)
+	must(t, vacation.Save(h.Store, h.Anna.ID, vacation.Reply{On: true, Text: "away", Subject: "away"}))
+	b := open(t, h, h.Anna.ID, true)
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	formIn := regexp.MustCompile(`(?s)<form[^>]* method="post" action="(/me[^"]*)"[^>]*>(.*?)</form>`)
+	fieldIn := regexp.MustCompile(`<(?:input|select|textarea|button)[^>]* name="([^"]+)"(?:[^>]* value="([^"]*)")?`)
+	forms := map[string]url.Values{}
+	for _, path := range []string{"/me", "/me/devices", "/me/devices/add", "/me/away", "/me/forward", "/me/name", "/me/signins/not-me", "/me/security", "/me/security/code"} {
+		body, _ := b.get(path, http.StatusOK)
+		for _, form := range formIn.FindAllStringSubmatch(body, -1) {
+			fields := url.Values{}
+			for _, f := range fieldIn.FindAllStringSubmatch(form[2], -1) {
+				fields.Set(f[1], html.UnescapeString(f[2]))
+			}
+			forms[html.UnescapeString(form[1])] = fields
+		}
+	}
+	delete(forms, "/me/security/others") // which would end the test's own session
+	delete(forms, "/me/security/session/end")
+	posted := 0
+	for action, form := range forms {
+		for name := range form {
+			for _, ending := range []string{"\r\n", "\n", "\r", "\u2028", "\x00"} {
+				injected := url.Values{}
+				for n, v := range form {
+					injected[n] = v
+				}
+				injected.Set(name, "x"+ending+"Bcc: thief@far.example")
+				res, err := b.client.PostForm(b.url+action, injected)
+				must(t, err)
+				res.Body.Close()
+				if name != "csrf" {
+					posted++
+				}
+			}
+		}
+	}
+	if posted < 40 {
+		t.Errorf("only %d forms were sent, so this test shows little", posted)
+	}
+	p := profile(t, h.Anna)
+	away, err := vacation.Load(h.Store, h.Anna.ID)
+	must(t, err)
+	kept := []string{p.Name, p.Language, away.Subject}
+	for _, d := range p.Devices {
+		kept = append(kept, d.Name)
+	}
+	for _, to := range p.Forward {
+		kept = append(kept, string(to))
+	}
+	for _, s := range kept {
+		if strings.ContainsAny(s, "\r\n\x00\u2028") {
+			t.Errorf("%q was kept", s)
+		}
+	}
+}

@@ -33,7 +33,7 @@ type signInsView struct {
 }
 
 func (p *Pages) signIns(v visit) {
-	before, _ := strconv.ParseUint(v.FormValue("before"), 10, 64) // else from the end
+	before, _ := strconv.ParseUint(page.Line(v.Request, "before"), 10, 64) // else from the end
 	found, err := v.mine.SignIns(string(p.set.Lang(v.Request)), before)
 	if err != nil {
 		p.fail(v, err)
@@ -93,7 +93,7 @@ func (p *Pages) askNotMe(v visit) {
 	q := question{
 		What: page.Say("me.notme.title"), Why: page.Say("me.notme.why"), Action: "/me/signins/not-me", Do: page.Say("me.notme.do"), Danger: true, Back: "/me/signins",
 	}
-	if device := v.FormValue("device"); device != "" {
+	if device := page.Line(v.Request, "device"); device != "" {
 		q.Points = append(q.Points, page.Say("me.notme.device", "name", device))
 		q.Fields = append(q.Fields, field{"device", device})
 	}
@@ -104,7 +104,7 @@ func (p *Pages) askNotMe(v visit) {
 // notMe shuts out whoever else it was: the device loses its password, everybody
 // but this browser is signed out, and a new password is asked for.
 func (p *Pages) notMe(v visit) {
-	if device := v.FormValue("device"); device != "" {
+	if device := page.Line(v.Request, "device"); device != "" {
 		if _, err := v.mine.RevokeNamed(v.ctx, device); err != nil && !errors.Is(err, store.ErrNotFound) {
 			p.fail(v, err)
 			return
@@ -208,7 +208,7 @@ func whyNot(err error, denied page.Message) (field string, m page.Message) {
 }
 
 func (p *Pages) endSession(v visit) {
-	id := v.FormValue("id")
+	id := page.Line(v.Request, "id")
 	if id == v.who.ID {
 		p.refused(v, "/me/security", page.Say("me.sessions.this"))
 		return
@@ -326,7 +326,7 @@ func (p *Pages) askRemovePasskey(v visit) {
 		return
 	}
 	for _, k := range factors.Passkeys {
-		if k.ID == v.FormValue("id") {
+		if k.ID == page.Line(v.Request, "id") {
 			p.ask(v, question{
 				What: page.Say("me.passkey.remove.title", "name", k.Name), Why: page.Say("me.passkey.remove.why"),
 				Action: "/me/security/passkey/remove", Fields: []field{{"id", k.ID}}, Do: page.Say("me.passkey.remove.do"), Danger: true, Back: "/me/security",
@@ -338,7 +338,7 @@ func (p *Pages) askRemovePasskey(v visit) {
 }
 
 func (p *Pages) removePasskey(v visit) {
-	if err := p.o.Sessions.RemovePasskey(v.who, v.FormValue("id")); err != nil {
+	if err := p.o.Sessions.RemovePasskey(v.who, page.Line(v.Request, "id")); err != nil {
 		p.fail(v, err)
 		return
 	}

@@ -167,6 +167,17 @@ func atoi(s string) int {
 	return n
 }
 
+// Line is the value of a field that is no part of a form's struct, as a hidden one
+// and the query of an address: without the space around it, and "" if it has a line
+// break or another control character in it.
+func Line(r *http.Request, name string) string {
+	s, wrong := field{}.clean(r.FormValue(name))
+	if !wrong.IsZero() {
+		return ""
+	}
+	return s
+}
+
 // clean trims a value and says what is wrong with its characters.
 func (fd field) clean(s string) (string, Message) {
 	if fd.lines {

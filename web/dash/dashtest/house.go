@@ -86,6 +86,13 @@ func (h *House) Asked(operation string) (list []string) {
 	return list
 }
 
+// All returns all that was asked.
+func (h *House) All() []Asked {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.asked)
+}
+
 // Set makes pages of a House, whose owner is signed in.
 func Set(h dash.House, own string) (*page.Set, *dash.Dash, error) {
 	set, err := page.New(page.Options{
