@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,9 +129,9 @@ const (
 	giveUpRoot = 2 * time.Minute // then the kernel panics, and another slot may start
 )
 
-// waitForRoot loads drivers until the partition is there. Two of one name are
-// two disks with the same content: to take one of them could be the wrong one,
-// so it waits until one is pulled out.
+// waitForRoot loads drivers until the partition is there. Two of one name are two
+// disks flashed from one image: the one that has mail is the box's. If neither has,
+// or both, to take one could be wrong, so it waits until one is pulled out.
 func waitForRoot(drivers *modules.Set, c cmdline) (string, error) {
 	start, said := time.Now(), time.Time{}
 	for {
@@ -139,11 +140,14 @@ func waitForRoot(drivers *modules.Set, c cmdline) (string, error) {
 		if len(found) == 0 && time.Since(start) > giveUpName {
 			found = findPart("/sys/block", "/dev", c.ours)
 		}
+		if used := slices.DeleteFunc(slices.Clone(found), func(r root) bool { return !r.used }); len(found) > 1 && len(used) == 1 {
+			found = used
+		}
 		switch {
 		case len(found) == 1:
-			return found[0], nil
+			return found[0].dev, nil
 		case len(found) > 1 && time.Since(said) > complain:
-			say("%s are copies of each other; pull out the disk that is not to be used", strings.Join(found, " and "))
+			say("%s and %s are copies of each other; pull out the disk that is not to be used", found[0].dev, found[1].dev)
 			said = time.Now()
 		case len(found) == 0 && time.Since(start) > giveUpRoot:
 			return "", fmt.Errorf("no disk has the partition %s (drivers: %w)", c.partUUID, err)
@@ -152,8 +156,17 @@ func waitForRoot(drivers *modules.Set, c cmdline) (string, error) {
 	}
 }
 
-// findPart returns the devices of all partitions that are wanted.
-func findPart(sysBlock, dev string, wanted func(*disk.Table, disk.Partition) bool) (found []string) {
+// A root is a partition that could be ours.
+type root struct {
+	dev  string
+	used bool // its disk has a data partition
+}
+
+// dataPart is the number of the data partition, docs/image.md.
+const dataPart = 4
+
+// findPart returns all partitions that are wanted.
+func findPart(sysBlock, dev string, wanted func(*disk.Table, disk.Partition) bool) (found []root) {
 	disks, err := os.ReadDir(sysBlock)
 	if err != nil {
 		return nil
@@ -163,9 +176,13 @@ func findPart(sysBlock, dev string, wanted func(*disk.Table, disk.Partition) boo
 		if err != nil {
 			continue // empty drives, foreign disks
 		}
+		_, used := t.Part(dataPart)
 		for _, p := range t.Parts {
-			if wanted(t, p) {
-				found = append(found, partDevices(filepath.Join(sysBlock, d.Name()), dev, p.Number)...)
+			if !wanted(t, p) {
+				continue
+			}
+			if name, ok := partDevice(filepath.Join(sysBlock, d.Name()), p.Number); ok {
+				found = append(found, root{filepath.Join(dev, name), used})
 			}
 		}
 	}
@@ -185,20 +202,20 @@ func readTable(dev string) (*disk.Table, error) {
 	return disk.Read(f, size)
 }
 
-// partDevices is the device of a disk's partition, if the kernel has it yet: sda2
+// partDevice is the device of a disk's partition, if the kernel has it yet: sda2
 // of sda, but mmcblk0p2 of mmcblk0.
-func partDevices(sysDisk, dev string, number int) (found []string) {
+func partDevice(sysDisk string, number int) (name string, ok bool) {
 	files, err := filepath.Glob(filepath.Join(sysDisk, filepath.Base(sysDisk)+"*", "partition"))
 	if err != nil {
-		return nil
+		return "", false
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err == nil && strings.TrimSpace(string(b)) == fmt.Sprint(number) {
-			found = append(found, filepath.Join(dev, filepath.Base(filepath.Dir(f))))
+			return filepath.Base(filepath.Dir(f)), true
 		}
 	}
-	return found
+	return "", false
 }
 
 // switchRoot makes the new root the only one, as switch_root(8) does, and runs

@@ -65,19 +65,19 @@ func machine(t *testing.T, names ...string) (sys, dev string) {
 }
 
 func TestFindPart(t *testing.T) {
-	const root = "686F6D65-6d61-496c-8000-000000000003"
+	const id = "686F6D65-6d61-496c-8000-000000000003"
 	sys, dev := machine(t, "mmcblk0")
-	if got := findPart(sys, dev, cmdline{partUUID: root}.named); len(got) != 1 || got[0] != filepath.Join(dev, "mmcblk0p3") {
-		t.Errorf("on a card: %q", got)
+	if got := findPart(sys, dev, cmdline{partUUID: id}.named); len(got) != 1 || got[0] != (root{filepath.Join(dev, "mmcblk0p3"), false}) {
+		t.Errorf("on a card: %v", got)
 	}
 	if got := findPart(sys, dev, cmdline{partUUID: "00000000-6d61-496c-8000-000000000003"}.named); got != nil {
-		t.Errorf("another name: %q", got)
+		t.Errorf("another name: %v", got)
 	}
-	if got := findPart(sys, dev, cmdline{slot: "a"}.ours); len(got) != 1 || got[0] != filepath.Join(dev, "mmcblk0p2") {
-		t.Errorf("by its label: %q", got)
+	if got := findPart(sys, dev, cmdline{slot: "a"}.ours); len(got) != 1 || got[0].dev != filepath.Join(dev, "mmcblk0p2") {
+		t.Errorf("by its label: %v", got)
 	}
 	sys, dev = machine(t, "sda", "sdb")
-	if got := findPart(sys, dev, cmdline{partUUID: root}.named); len(got) != 2 {
-		t.Errorf("two copies: %q", got)
+	if got := findPart(sys, dev, cmdline{partUUID: id}.named); len(got) != 2 {
+		t.Errorf("two copies: %v", got)
 	}
 }
