@@ -224,6 +224,10 @@ func (t *tx) transfer(a mail.AccountID, from mail.MailboxID, uids []mail.UID, to
 func (t *tx) copyMessages(a mail.AccountID, src *Mailbox, uids []mail.UID, dst *Mailbox) ([]Pair, error) {
 	var pairs []Pair
 	bytes := int64(0)
+	later := len(uids) > copyShownMax
+	if later {
+		defer t.store.fillSoon()
+	}
 	for _, uid := range uids {
 		e, err := getEntry(t, a, src.ID, uid)
 		if errors.Is(err, ErrNotFound) {
@@ -237,8 +241,10 @@ func (t *tx) copyMessages(a mail.AccountID, src *Mailbox, uids []mail.UID, dst *
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}
 		m.Saved = time.Now()
-		if err := t.copyShown(a, src.ID, uid, dst.ID, dst.UIDNext, m.Saved); err != nil {
-			return nil, err
+		if !later {
+			if err := t.copyShown(a, src.ID, uid, dst.ID, dst.UIDNext, m.Saved); err != nil {
+				return nil, err
+			}
 		}
 		c, err := t.add(a, dst, m, Entry{Flags: e.Flags, Keywords: e.Keywords})
 		if err != nil {

@@ -48,6 +48,33 @@ func (s *Store) fillShown(ctx context.Context) (filled int, err error) {
 	return filled, err
 }
 
+// fillSoon lets Run make what is shown of messages that have none.
+func (s *Store) fillSoon() {
+	select {
+	case s.unfilled <- struct{}{}:
+	default:
+	}
+}
+
+// runFill calls fillShown now, and whenever there is something for it.
+func (s *Store) runFill(ctx context.Context) {
+	for {
+		if _, err := s.fillShown(ctx); err != nil && ctx.Err() == nil && s.Broken() == nil {
+			s.log.Warn("summaries of messages were not made", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.unfilled:
+		}
+		select { // let the commit be done, and others that may follow
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // eachMailbox calls fn for all mailboxes of all accounts, and passes over those
 // that are removed meanwhile.
 func (s *Store) eachMailbox(fn func(*Account, Mailbox) error) error {
@@ -118,7 +145,10 @@ func (a *Account) fillSome(box mail.MailboxID, uids []mail.UID) (n int, err erro
 				return err
 			}
 			if err == nil {
-				if m.shown = showStored(r, m); m.shown != nil {
+				if m.shown = siblingShown(r, a.ID, m); m.shown == nil {
+					m.shown = showStored(r, m)
+				}
+				if m.shown != nil {
 					list = append(list, m)
 				}
 			}

@@ -37,11 +37,7 @@ func (s *Store) Run(ctx context.Context) error {
 	night := nextHour(time.Now(), s.options.MaintenanceHour)
 	var older sync.WaitGroup
 	defer older.Wait()
-	older.Go(func() {
-		if _, err := s.fillShown(ctx); err != nil && ctx.Err() == nil && s.Broken() == nil {
-			s.log.Warn("summaries of older messages were not made", "err", err)
-		}
-	})
+	older.Go(func() { s.runFill(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

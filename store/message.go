@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -255,15 +257,40 @@ func (t *tx) checkQuota(a mail.AccountID, size int64) error {
 	if err != nil {
 		return err
 	}
-	p, err := getProfile(t, address)
-	if err != nil || p.Quota == 0 {
+	quota, err := t.quota(a, address)
+	if err != nil || quota == 0 {
 		return err
 	}
 	u, err := getUsage(t, a)
-	if err == nil && u.Bytes+size > p.Quota {
+	if err == nil && u.Bytes+size > quota {
 		err = ErrOverQuota
 	}
 	return err
+}
+
+// A knownQuota is what a profile's row says of the quota.
+type knownQuota struct {
+	row   []byte
+	quota int64
+}
+
+// quota returns an account's quota. A profile is decoded once: each message
+// asks.
+func (t *tx) quota(a mail.AccountID, address mail.Path) (int64, error) {
+	v, err := t.get(accountKey(address))
+	if err != nil {
+		return 0, err
+	}
+	known, ok := t.store.quotas[a]
+	if !ok || !bytes.Equal(known.row, v) {
+		var p Profile
+		if err := json.Unmarshal(v, &p); err != nil {
+			return 0, wrong("profile of %s: %v", address, err)
+		}
+		known = knownQuota{bytes.Clone(v), p.Quota}
+		t.store.quotas[a] = known
+	}
+	return known.quota, nil
 }
 
 // add puts a message into a mailbox as its newest. The caller writes the

@@ -33,6 +33,9 @@ const (
 	// shownPart keeps rows in the tables, where neighbours are read together,
 	// and out of the value log, where bodies are between them.
 	shownPart = valueThreshold - sumSize - 1
+	// copyShownMax is how many messages are copied with what is shown of them.
+	// Who copies more does not wait for rows that Run can make.
+	copyShownMax = 1000
 	// shownMax bounds what is kept rendered of a message. Few have 3 KiB.
 	shownMax = 32 << 10
 )
@@ -49,10 +52,39 @@ func newShown(st *message.Structure, head []byte) *shown {
 	keys := keysOf(&st.Envelope)
 	keys.Preview = []byte(texts.Preview(st, bytes.NewReader(head), 0))
 	sh.keys = keys.encode()
-	sh.id = keys.ID
-	if n := len(keys.References); n > 0 {
-		sh.root, sh.up = keys.References[0], keys.References[n-1]
+	sh.link(keys)
+	return sh
+}
+
+// link takes the links of threads from sort keys.
+func (sh *shown) link(k *SortKeys) {
+	sh.id = k.ID
+	if n := len(k.References); n > 0 {
+		sh.root, sh.up = k.References[0], k.References[n-1]
 	}
+}
+
+// siblingShown takes what is shown of a message from another of the account
+// with the same bytes; nil if there is none. It saves reading them.
+func siblingShown(r reader, a mail.AccountID, m *Message) (sh *shown) {
+	_ = r.keys(k(tReference).blob(m.Blob).acct(a), nil, func(key []byte) (bool, error) {
+		p := parse(key)
+		p.u64()
+		p.u32()
+		box, uid := mail.MailboxID(p.u32()), mail.UID(p.u32())
+		list, err := getSummary(r, a, box, uid)
+		if err != nil || len(list) <= summaryFixed {
+			return true, nil
+		}
+		var keys SortKeys
+		row, err := r.get(inMailbox(tSortKeys, a, box).uid(uid))
+		if err != nil || keys.decode(row) != nil {
+			return true, nil
+		}
+		sh = &shown{list: list[summaryFixed:], keys: row}
+		sh.link(&keys)
+		return false, nil
+	})
 	return sh
 }
 

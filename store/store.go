@@ -78,6 +78,8 @@ type Store struct {
 	uses      lastUses
 	watchers  watchers
 	uids      uidCache
+	quotas    map[mail.AccountID]knownQuota // the committer's
+	unfilled  chan struct{}                 // messages were copied without what is shown of them
 	queueNews queueNews
 	stats     stats
 	garbage   atomic.Int64 // bytes of bodies removed since the last maintenance
@@ -103,7 +105,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, options: o, log: o.Log, lock: lock,
 		requests: make(chan *request, batchRequests), committed: make(chan struct{}),
-		brokenCh: make(chan struct{}),
+		brokenCh: make(chan struct{}), quotas: make(map[mail.AccountID]knownQuota), unfilled: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		if s.disk != nil && s.disk.db != nil {
@@ -326,10 +328,17 @@ func (s *Store) findNextBlob() error {
 
 func (s *Store) newBlob() mail.BlobID { return mail.BlobID(s.nextBlob.Add(1)) }
 
-// schemaVersion is the layout that this program writes.
-const schemaVersion = 1
+// The layouts of a store, docs/updates.md. A box may have to go back to the
+// release before, which then must be able to read what this one has written. So
+// a new layout takes two releases: the first can read it and the second writes
+// it.
+const (
+	SchemaReads  = 1 // the newest layout that this program can read
+	SchemaWrites = 1 // the layout that it brings a store to
+)
 
-// migrations bring a store from the version of their index to the next.
+// migrations bring a store from the version of their index to the next, up to
+// SchemaWrites.
 var migrations = [...]func(*Store) error{
 	0: func(*Store) error { return nil }, // a new store
 }
@@ -349,10 +358,10 @@ func (s *Store) migrate() error {
 	if err != nil {
 		return fmt.Errorf("schema version: %w", err)
 	}
-	if version > schemaVersion {
-		return fmt.Errorf("the store has schema %d, and this homemail knows up to %d: use the newer homemail that wrote it", version, schemaVersion)
+	if version > SchemaReads {
+		return fmt.Errorf("the store has schema %d, and this homemail knows up to %d: use the newer homemail that wrote it", version, SchemaReads)
 	}
-	if version == schemaVersion {
+	if version >= SchemaWrites { // more, if the release after this one was here
 		return nil
 	}
 	for _, step := range migrations[version:] {
@@ -361,7 +370,7 @@ func (s *Store) migrate() error {
 		}
 	}
 	e := encoder{}
-	e.uint(schemaVersion)
+	e.uint(SchemaWrites)
 	b := &changes{}
 	b.set([]byte{tSchema}, seal([]byte{tSchema}, e))
 	return s.write(b, true)

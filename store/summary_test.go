@@ -110,6 +110,13 @@ func TestSummaries(t *testing.T) {
 			t.Errorf("copied: %+v, want %+v", c, first[i])
 		}
 	}
+	dropRows(t, a, m.ID, pairs[0].To) // as a large copy leaves it
+	if n, err := s.fillShown(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d filled, %v", n, err)
+	}
+	if c := summaries(t, a, m.ID, pairs[0].To)[0]; c.Email != first[0].Email || c.Thread != first[0].Thread || string(c.Structure) != string(first[0].Structure) {
+		t.Errorf("filled from another: %+v, want %+v", c, first[0])
+	}
 	if _, err := a.Expunge(m.ID, uids); err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ const previewLength = 200
 
 // previewRaw are the bytes of a part that are read for a preview: few at
 // first, and more if they show next to nothing.
-var previewRaw = [...]int64{4 << 10, 64 << 10}
+var previewRaw = [...]int64{1 << 10, 8 << 10, 64 << 10}
 
 // Preview returns how a message's text begins, RFC 8970: at most 200
 // characters of one line, "" if there is no text. It reads r as Body does, and
