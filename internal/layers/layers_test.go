@@ -73,7 +73,7 @@ var layers = map[string]string{
 	"admin":                "mail config store certs signin session outbound relay relay/preset queue bridge caps lan check dnsplan dnsplan/publish zones address reports events vacation clock sign words update/agent",
 	"web/page":             "words",
 	"vacation":             "mail mail/message store dsn deliver",
-	"web/dash":             "mail store config certs queue check events dnsplan dnsplan/publish outbound relay relay/preset bridge session admin web/page web/dash/delivery web/dash/logring autoconfig",
+	"web/dash":             "mail store config certs queue check events dnsplan dnsplan/publish outbound relay relay/preset bridge session admin words web/page web/dash/delivery web/dash/logring autoconfig",
 	"web/dash/logring":     "",
 	"web/dash/delivery":    "",
 	"web/dash/dashtest":    "mail store config certs queue check events dnsplan dnsplan/publish outbound relay relay/preset bridge caps reports session zones admin autoconfig web/page web/dash web/dash/logring",

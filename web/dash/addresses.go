@@ -112,7 +112,7 @@ func (d *Dash) aliased(w http.ResponseWriter, r *http.Request, form *page.Form, 
 		return false
 	}
 	if _, err := ask[admin.Empty](d, r, "alias.add", alias()); err != nil {
-		*form = form.Fail("", why(err))
+		*form = form.Fail("", d.why(r, err))
 		return false
 	}
 	d.set.Done(w, r, "/addresses", page.Say("dash.addresses.added"))
@@ -210,7 +210,7 @@ func (d *Dash) forward(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/addresses", page.Say("dash.saved"))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showForward(w, r, form)
 }

@@ -13,6 +13,7 @@ import (
 	"homemail/mail"
 	"homemail/store"
 	"homemail/web/page"
+	"homemail/words"
 )
 
 // ask runs an operation in the name of who sent a request.
@@ -59,13 +60,20 @@ func (d *Dash) pick(r *http.Request, en, ja string) string {
 
 const detailMost = 400 // octets of an error: it has to fit into a cookie
 
-// why tells an owner why something was not done.
-func why(err error) page.Message {
-	detail := err.Error()
+// why tells an owner why something was not done: in the words that came with the
+// error, if any did.
+func (d *Dash) why(r *http.Request, err error) page.Message {
+	code, said := words.Of(err)
+	detail := said.In(d.lang(r))
+	if code == "" {
+		detail = err.Error()
+	}
 	if len(detail) > detailMost {
 		detail = strings.ToValidUTF8(detail[:detailMost], "") + "…"
 	}
 	switch {
+	case code != "":
+		return page.Say("dash.text", "text", detail)
 	case errors.Is(err, store.ErrNotFound):
 		return page.Say("dash.wrong.missing")
 	case errors.Is(err, store.ErrExists):
@@ -80,6 +88,16 @@ func why(err error) page.Message {
 	return page.Say("dash.wrong.other", "detail", detail)
 }
 
+// mustForce reports whether something was not done only because others hold to the
+// house's policy of MTA-STS.
+func mustForce(err error) bool {
+	if err == nil {
+		return false
+	}
+	code, _ := words.Of(err)
+	return code == "admin.force"
+}
+
 // fail answers when what a page is to show cannot be had.
 func (d *Dash) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
@@ -87,7 +105,7 @@ func (d *Dash) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, store.ErrNotFound):
 		d.set.Error(w, r, http.StatusNotFound)
 	case errors.Is(err, store.ErrInvalid):
-		d.set.Refuse(w, r, page.Refusal{Status: http.StatusBadRequest, What: page.Say("dash.wrong.title"), Why: why(err), Href: "/", Do: page.Say("page.error.home")})
+		d.set.Refuse(w, r, page.Refusal{Status: http.StatusBadRequest, What: page.Say("dash.wrong.title"), Why: d.why(r, err), Href: "/", Do: page.Say("page.error.home")})
 	default:
 		d.log.Error("a page could not be filled", "path", r.URL.Path, "err", err)
 		d.set.Error(w, r, http.StatusInternalServerError)
@@ -102,7 +120,7 @@ func (d *Dash) act(w http.ResponseWriter, r *http.Request, back string, done pag
 		_, err = d.o.House.Do(d.actor(r), operation, b)
 	}
 	if err != nil {
-		d.set.Flash(w, r, page.Bad, why(err))
+		d.set.Flash(w, r, page.Bad, d.why(r, err))
 		d.set.Redirect(w, r, back)
 		return
 	}

@@ -89,7 +89,7 @@ func (d *Dash) addBridge(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/sending", page.Say("dash.bridge.added", "address", in.Address))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showBridge(w, r, form)
 }
@@ -133,7 +133,7 @@ func (d *Dash) setBridgePassword(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/sending", page.Say("dash.bridge.password.saved", "address", string(address(r))))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.show(w, r, "dash.bridgepassword", bridgePasswordView{page.Line(r, "id"), string(address(r)), form}, form)
 }

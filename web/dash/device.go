@@ -60,7 +60,7 @@ func (d *Dash) addDevice(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := ask[admin.NewDevice](d, r, "device.add", q)
 	if err != nil {
-		d.showNewDevice(w, r, form.Fail("", why(err)))
+		d.showNewDevice(w, r, form.Fail("", d.why(r, err)))
 		return
 	}
 	v := deviceView{Address: p.Address, Device: in.Name, Password: p.Password, Back: personPath(p.Address)}

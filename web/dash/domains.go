@@ -10,6 +10,7 @@ import (
 
 	"homemail/admin"
 	"homemail/dnsplan"
+	"homemail/mail"
 	"homemail/web/page"
 )
 
@@ -77,7 +78,7 @@ func (d *Dash) addDomain(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/dns", page.Say("dash.domains.added", "domain", in.Domain))
 			return
 		}
-		form = form.Fail("domain", why(err))
+		form = form.Fail("domain", d.why(r, err))
 	}
 	d.show(w, r, "dash.newdomain", newDomainView{form}, form)
 }
@@ -96,7 +97,19 @@ func (d *Dash) askRemoveDomain(w http.ResponseWriter, r *http.Request) {
 
 func (d *Dash) removeDomain(w http.ResponseWriter, r *http.Request) {
 	name := page.Line(r, "domain")
-	d.act(w, r, "/dns", page.Say("dash.domains.removed", "domain", name), "domain.remove", map[string]string{"address": name})
+	_, err := ask[admin.Empty](d, r, "domain.remove", admin.RemoveDomain{Address: mail.Path(name), Force: page.Line(r, "force") != ""})
+	switch {
+	case mustForce(err):
+		d.confirm(w, r, confirm{
+			What: page.Say("dash.domains.remove.what", "domain", dnsplan.Display(name)), Why: d.why(r, err),
+			Action: "/dns/remove", Fields: []field{{"domain", name}, {"force", "1"}}, Do: page.Say("dash.force"), Back: domainPath(name),
+		})
+	case err != nil:
+		d.set.Flash(w, r, page.Bad, d.why(r, err))
+		d.set.Redirect(w, r, "/dns")
+	default:
+		d.set.Done(w, r, "/dns", page.Say("dash.domains.removed", "domain", name))
+	}
 }
 
 func domainPath(name string) string { return with("/dns/domain", "domain", name) }
@@ -284,7 +297,7 @@ func (d *Dash) cards(r *http.Request, published bool, j *job) cardsView {
 	}
 	v.At = j.ended
 	if err != nil {
-		v.Wrong = why(err)
+		v.Wrong = d.why(r, err)
 		return v
 	}
 	plan := look.Plan

@@ -34,7 +34,7 @@ func (d *Dash) addDyndns(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/dns", page.Say("dash.dyndns.added", "host", in.Host))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showDyndns(w, r, form)
 }

@@ -63,7 +63,7 @@ func (d *Dash) addMachine(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/network", page.Say("dash.machine.added", "name", in.Name))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showMachine(w, r, form)
 }

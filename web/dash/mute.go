@@ -57,7 +57,7 @@ func (d *Dash) setMute(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/network", page.Say("dash.mute.done"))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showMute(w, r, form)
 }

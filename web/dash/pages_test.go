@@ -20,6 +20,7 @@ import (
 	"homemail/store"
 	"homemail/web/dash"
 	"homemail/web/dash/dashtest"
+	"homemail/words"
 )
 
 // everyPage are all pages that can be looked at.
@@ -501,5 +502,32 @@ func TestCoach(t *testing.T) {
 	}
 	if status, body := s.post("/sending/coach", "/sending/coach", "header", "Dear Taro,"); status != http.StatusUnprocessableEntity || !strings.Contains(body, "from the very beginning") {
 		t.Errorf("a letter is read: %d", status)
+	}
+}
+
+// What others hold to by MTA-STS is given up only if the owner insists, and is told
+// what that means, in their language.
+func TestForce(t *testing.T) {
+	h := dashtest.Family("")
+	s := serve(t, h, "")
+	held := words.Because(store.ErrInvalid, "admin.force", "why", words.Say("admin.sts-held", "domain", "example.jp"))
+	h.Errors = map[string]error{"route.set": held, "domain.remove": held}
+	for lang, want := range map[string]string{"en": "Do it all the same", "ja": "それでも実行します"} {
+		s.lang = lang
+		for _, form := range [][]string{{"/sending/route", "/sending/route", "way", "off"}, {"/dns/remove?domain=example.jp", "/dns/remove", "domain", "example.jp"}} {
+			_, body := s.post(form[0], form[1], form[2:]...)
+			if !strings.Contains(body, want) || !strings.Contains(body, `name="force"`) || lang == "ja" && strings.Contains(body, "Only with force") {
+				t.Errorf("%s %s: no %q", lang, form[1], want)
+			}
+		}
+	}
+	h.Errors = nil
+	s.post("/sending/route", "/sending/route", "way", "off", "force", "on")
+	s.post("/dns/remove?domain=example.jp", "/dns/remove", "domain", "example.jp", "force", "1")
+	if got := h.Asked("route.set"); !strings.Contains(got[len(got)-1], `"force":true`) {
+		t.Error(got)
+	}
+	if got := h.Asked("domain.remove"); !strings.Contains(got[len(got)-1], `"force":true`) {
+		t.Error(got)
 	}
 }

@@ -52,7 +52,7 @@ func (d *Dash) addPerson(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, personPath(a.Address), page.Say("dash.people.added", "name", named(a)))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showPeople(w, r, form)
 }
@@ -150,7 +150,7 @@ func (d *Dash) changePerson(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, personPath(address(r)), page.Say("dash.saved"))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showPerson(w, r, form)
 }
@@ -211,7 +211,7 @@ func (d *Dash) newPassword(w http.ResponseWriter, r *http.Request) {
 func (d *Dash) resetPassword(w http.ResponseWriter, r *http.Request) {
 	p, err := ask[admin.NewPassword](d, r, "password.reset", admin.Reset{Address: address(r), SecondFactor: page.Line(r, "second") != ""})
 	if err != nil {
-		d.set.Flash(w, r, page.Bad, why(err))
+		d.set.Flash(w, r, page.Bad, d.why(r, err))
 		d.set.Redirect(w, r, personPath(address(r)))
 		return
 	}

@@ -125,7 +125,7 @@ func (d *Dash) agree(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/dns/certificates", page.Say("dash.certificates.agreed"))
 			return
 		}
-		form = form.Fail("email", why(err))
+		form = form.Fail("email", d.why(r, err))
 	}
 	d.showCertificates(w, r, form)
 }

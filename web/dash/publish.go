@@ -115,7 +115,7 @@ func (d *Dash) plan(w http.ResponseWriter, r *http.Request) {
 			v.Done = append(v.Done, pushed{p.Zone, steps(p.Zone, p.Report.Done), steps(p.Zone, p.Report.NotDone), p.Error, p.Changed})
 		}
 		if err != nil {
-			v.Wrong = why(err)
+			v.Wrong = d.why(r, err)
 		}
 		d.set.Render(w, r, "dash.plan", v, http.StatusOK)
 		return
@@ -127,7 +127,7 @@ func (d *Dash) plan(w http.ResponseWriter, r *http.Request) {
 	push, err, ok := of[admin.Push](j)
 	v.Running, v.Made, v.Notes = !ok, made(j), push.Notes
 	if err != nil {
-		v.Wrong = why(err)
+		v.Wrong = d.why(r, err)
 	}
 	for _, c := range push.Changes {
 		v.Steps = append(v.Steps, steps(c.Zone, slices.Concat(c.Steps, c.MX))...)
@@ -253,7 +253,7 @@ func (d *Dash) setProvider(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if _, err := ask[admin.Notes](d, r, "zone.set", q); err != nil {
-		d.showProvider(w, r, why(err))
+		d.showProvider(w, r, d.why(r, err))
 		return
 	}
 	d.set.Done(w, r, domainPath(page.Line(r, "domain")), page.Say("dash.provider.saved"))

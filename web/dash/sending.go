@@ -25,6 +25,7 @@ type newRoute struct {
 	Domain    string `form:"domain,max=253"` // "" for all others
 	Way       string `form:"way,required,one=direct|smarthost|direct-then-smarthost|off"`
 	Smarthost string `form:"smarthost,max=64"`
+	Force     bool   `form:"force"`
 }
 
 const afterTries = 2 // that go direct before the smarthost is asked
@@ -79,6 +80,7 @@ func (sendingView) WayKey(w relay.Way) string { return wayKey(w) }
 type routeView struct {
 	Form    page.Form
 	Choices []page.Option // of smarthosts
+	Force   bool          // it is done only if the owner insists
 }
 
 // Title is the heading that the button stands under that leads here.
@@ -95,23 +97,23 @@ func (d *Dash) route(w http.ResponseWriter, r *http.Request) {
 	if len(routes.Domains) > 0 {
 		in = newRoute{Way: wayName(routes.Domains[0].Way), Smarthost: routes.Domains[0].Smarthost}
 	}
-	d.showRoute(w, r, page.Fill(in))
+	d.showRoute(w, r, page.Fill(in), false)
 }
 
-func (d *Dash) showRoute(w http.ResponseWriter, r *http.Request, form page.Form) {
+func (d *Dash) showRoute(w http.ResponseWriter, r *http.Request, form page.Form, force bool) {
 	hosts, err := ask[[]outbound.Smarthost](d, r, "smarthost.list", admin.Empty{})
 	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
-	d.show(w, r, "dash.route", routeView{form, smarthostChoices(hosts)}, form)
+	d.show(w, r, "dash.route", routeView{form, smarthostChoices(hosts), force}, form)
 }
 
 func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
 	var in newRoute
-	form := page.Read(r, &in)
+	form, force := page.Read(r, &in), false
 	if form.OK() {
-		q := admin.Route{Domain: in.Domain, Way: relay.Way(in.Way), Smarthost: in.Smarthost}
+		q := admin.SetRoute{Route: admin.Route{Domain: in.Domain, Way: relay.Way(in.Way), Smarthost: in.Smarthost}, Force: in.Force}
 		switch {
 		case in.Way == "off" || in.Way == string(relay.Direct):
 			q.Smarthost = ""
@@ -129,9 +131,9 @@ func (d *Dash) setRoute(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/sending", page.Say("dash.saved"))
 			return
 		}
-		form = form.Fail("", why(err))
+		form, force = form.Fail("", d.why(r, err)), mustForce(err)
 	}
-	d.showRoute(w, r, form)
+	d.showRoute(w, r, form, force)
 }
 
 func (d *Dash) askRemoveRoute(w http.ResponseWriter, r *http.Request) {
@@ -183,7 +185,7 @@ func (d *Dash) setSender(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/sending", page.Say("dash.saved"))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showSender(w, r, form)
 }
@@ -277,7 +279,7 @@ func (d *Dash) saveSmarthost(w http.ResponseWriter, r *http.Request) {
 			d.set.Done(w, r, "/sending", page.Say("dash.smarthost.saved", "name", in.Name))
 			return
 		}
-		form = form.Fail("", why(err))
+		form = form.Fail("", d.why(r, err))
 	}
 	d.showSmarthost(w, r, in.Preset, form)
 }

@@ -141,7 +141,7 @@ func (d *Dash) setSetting(w http.ResponseWriter, r *http.Request) {
 			d.set.Render(w, r, "dash.restart", restartView{s.Name}, http.StatusOK)
 			return
 		}
-		form = form.Fail("value", why(err))
+		form = form.Fail("value", d.why(r, err))
 	}
 	d.show(w, r, "dash.setting", settingView{s, form}, form)
 }

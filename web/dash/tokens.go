@@ -66,7 +66,7 @@ func (d *Dash) addToken(w http.ResponseWriter, r *http.Request) {
 	}
 	made, err := ask[admin.NewToken](d, r, "token.add", q)
 	if err != nil {
-		d.showTokens(w, r, form.Fail("", why(err)))
+		d.showTokens(w, r, form.Fail("", d.why(r, err)))
 		return
 	}
 	d.set.Render(w, r, "dash.token", tokenView{made.Name, made.Secret}, http.StatusOK)
