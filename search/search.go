@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"homemail/mail"
 	"homemail/mail/text"
@@ -76,7 +79,7 @@ func (x *Index) Match(ctx context.Context, a *store.Account, mbox mail.MailboxID
 		x.distrust(a, err)
 		hits, open = nil, among
 	}
-	more, err := x.scan(ctx, a, mbox, k, open)
+	more, err := x.read(ctx, a, mbox, k, open)
 	if len(more) > 0 {
 		hits = append(hits, more...)
 		slices.Sort(hits)
@@ -87,7 +90,32 @@ func (x *Index) Match(ctx context.Context, a *store.Account, mbox mail.MailboxID
 	return hits, err
 }
 
-// scan reads messages to find those that fit.
+// readers is how many messages are read at once, on as many processors.
+const readers = 4
+
+// readFew is how many messages are not worth another reader.
+const readFew = 32
+
+// read reads messages to find those that fit.
+func (x *Index) read(ctx context.Context, a *store.Account, mbox mail.MailboxID, k Key, uids []mail.UID) ([]mail.UID, error) {
+	n := min(readers, runtime.GOMAXPROCS(0), (len(uids)+readFew-1)/readFew)
+	if n <= 1 {
+		return x.scan(ctx, a, mbox, k, uids)
+	}
+	found := make([][]mail.UID, n)
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range n {
+		part := uids[len(uids)*i/n : len(uids)*(i+1)/n]
+		g.Go(func() (err error) {
+			found[i], err = x.scan(ctx, a, mbox, k, part)
+			return err
+		})
+	}
+	err := g.Wait()
+	return slices.Concat(found...), err
+}
+
+// scan reads messages, one after another, to find those that fit.
 func (x *Index) scan(ctx context.Context, a *store.Account, mbox mail.MailboxID, k Key, uids []mail.UID) (hits []mail.UID, err error) {
 	for rest := uids; len(rest) > 0; {
 		err := a.Messages(mbox, rest, func(m *store.Message) error {
