@@ -1,9 +1,11 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,16 +25,17 @@ func (b *builder) build(ctx context.Context) error {
 		return err
 	}
 	raw := filepath.Join(b.work, "image")
-	if b.raw {
+	pack := b.packing()
+	if pack == nil {
 		raw = b.out
 	}
 	b.say("write the image")
 	if err := writeImage(raw, t, contents); err != nil {
 		return err
 	}
-	if !b.raw {
+	if pack != nil {
 		b.say("pack the image")
-		if err := b.pack(ctx, raw); err != nil {
+		if err := pack(ctx, raw, b.out); err != nil {
 			return err
 		}
 	}
@@ -42,15 +45,25 @@ func (b *builder) build(ctx context.Context) error {
 	return b.describe(raw)
 }
 
-// pack packs the image with xz: Raspberry Pi Imager and balenaEtcher both read
-// it, and it is the smallest of what they read. The blocks make the result the
-// same on any number of processors.
-func (b *builder) pack(ctx context.Context, raw string) error {
+// packing is how the image is packed, nil if it is not.
+func (b *builder) packing() func(ctx context.Context, raw, out string) error {
+	switch filepath.Ext(b.out) {
+	case ".gz":
+		return func(_ context.Context, raw, out string) error { return gzipFile(raw, out) }
+	case ".xz":
+		return b.packXZ
+	}
+	return nil
+}
+
+// packXZ packs with xz. The blocks make the result the same on any number of
+// processors.
+func (b *builder) packXZ(ctx context.Context, raw, out string) error {
 	cmd, err := b.tools.command(ctx, "", "xz", "-6", "-T0", "--block-size=16MiB", "-c", raw)
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(b.out)
+	f, err := os.Create(out)
 	if err != nil {
 		return err
 	}
@@ -149,4 +162,24 @@ func writeTexts(dir string, texts map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// gzipFile packs a file. No name and no time go into it.
+func gzipFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	z, err := gzip.NewWriterLevel(f, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(z, in)
+	return errors.Join(err, z.Close())
 }

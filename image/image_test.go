@@ -171,8 +171,13 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	o, err := parseOptions([]string{"-target", "pi"})
-	if err != nil || o.out != "homemail-pi.img.xz" || o.raw {
+	if err != nil || o.out != "homemail-pi.img.xz" {
 		t.Errorf("%+v, %v", o, err)
+	}
+	for out, packed := range map[string]bool{"a.img": false, "a.img.gz": true, "a.img.xz": true} {
+		if b := (&builder{options: options{out: out}}); (b.packing() != nil) != packed {
+			t.Errorf("%s: packed is %v", out, !packed)
+		}
 	}
 }
 

@@ -63,13 +63,20 @@ type options struct {
 	mirror  string
 	version string
 	keys    string
-	raw     bool
 }
+
+// How images are packed: every program that writes images reads
+// gzip, but not each balenaEtcher reads xz (balena-io/etcher#4498). Raspberry Pi
+// Imager does, and with gzip the Pi's image would be a tenth larger.
+const (
+	packingPC = ".img.gz"
+	packingPi = ".img.xz"
+)
 
 func parseOptions(args []string) (o options, err error) {
 	fs := flag.NewFlagSet("image", flag.ContinueOnError)
 	fs.StringVar(&o.target, "target", "", "`amd64` for a PC, or pi for a Raspberry Pi")
-	fs.StringVar(&o.out, "o", "", "the image's `file`; packed if it ends with .xz (default homemail-TARGET.img.xz)")
+	fs.StringVar(&o.out, "o", "", "the image's `file`; packed if it ends with .gz or .xz (default homemail-amd64.img.gz, homemail-pi.img.xz)")
 	fs.StringVar(&o.parts, "parts", "", "also write what an update needs into this `directory`")
 	fs.StringVar(&o.bin, "homemail", "", "take this `program`, and build none")
 	fs.StringVar(&o.version, "version", "", "the `version` of a release; without it the image is for trying out, and takes any update")
@@ -83,9 +90,11 @@ func parseOptions(args []string) (o options, err error) {
 		return o, errors.New("usage: image -target amd64|pi [-o FILE]")
 	}
 	if o.out == "" {
-		o.out = "homemail-" + o.target + ".img.xz"
+		o.out = "homemail-" + o.target + packingPC
+		if o.target == "pi" {
+			o.out = "homemail-" + o.target + packingPi
+		}
 	}
-	o.raw = !strings.HasSuffix(o.out, ".xz")
 	if o.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
