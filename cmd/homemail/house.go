@@ -35,6 +35,7 @@ import (
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
+	"homemail/update/agent"
 	"homemail/vacation"
 	"homemail/web"
 )
@@ -59,6 +60,7 @@ type house struct {
 	socket net.Listener
 	gates  map[string]*listen.Gate
 	clock  *clock.Clock
+	update *agent.Agent
 	events *events.Log
 	book   *outbound.Book
 	keys   *outbound.Keyring
@@ -180,6 +182,9 @@ func (h *house) build(w world, key []byte) error {
 	if h.line, err = h.newLine(w); err != nil {
 		return err
 	}
+	if h.update, err = h.newUpdates(); err != nil {
+		return err
+	}
 	h.address = h.newAddressWatch(h.addressOptions(h.line))
 	if err := h.buildPeople(w, key); err != nil {
 		return err
@@ -228,7 +233,7 @@ func (h *house) parts() []func(context.Context) error {
 	list := []func(context.Context) error{
 		h.rebuild, h.broken, h.store.Run, h.events.Run, h.signIn.Run, h.relay.Run, h.queue.Run, h.bridge.Run, h.caps.Run,
 		h.releaseResumed, h.saveClock, h.completeKeys, h.certs.Run, h.line.Run, h.newReader(h.reports).Run,
-		h.people.run, h.vacation.Run, h.alerts.run,
+		h.people.run, h.vacation.Run, h.alerts.run, h.update.Run,
 		func(ctx context.Context) error { return h.admin().Serve(ctx, h.socket) },
 	}
 	if h.address != nil {
@@ -257,7 +262,7 @@ func (h *house) admin() *admin.House {
 	a := &admin.House{
 		Store: h.store, SignIn: h.signIn, Book: h.book, Keys: h.keys, Relay: h.relay, Queue: h.queue, Bridge: h.bridge, Caps: h.caps, LAN: h.lan,
 		Checker: h.line.Checker(), Reports: h.reports, Events: h.events, CA: h.authority(), Ports: h.dnsPorts(), Settings: h.settings(),
-		Host: h.config.Host(), Clock: h.clock, Started: h.started, Version: version(),
+		Host: h.config.Host(), Clock: h.clock, Updates: h.update, Started: h.started, Version: version(),
 	}
 	if h.dns != nil { // a nil pointer in an interface would be none
 		a.DNS = h.dns

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+
+	"homemail/update"
 )
 
 // A command is what the first words of the command line name.
@@ -170,13 +172,16 @@ func commands() []command {
 	return slices.Concat([]command{
 		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
 		{"serve", "", "run the server", 0, 0, serve},
-	}, setupCommands(), ownerCommands(), sessionCommands(), tokenCommands(), vacationCommands(), routeCommands(), queueCommands(), eventCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), reportCommands(), dnsCommands(), lineCommands(), settingCommands(), []command{
+	}, setupCommands(), ownerCommands(), sessionCommands(), tokenCommands(), vacationCommands(), routeCommands(), queueCommands(), eventCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), reportCommands(), dnsCommands(), lineCommands(), settingCommands(), updateCommands(), []command{
 		{"version", "", "show the version", 0, 0, showVersion},
 	})
 }
 
 // version is what the build knows of itself.
 func version() string {
+	if v := update.Release(); v != update.Development {
+		return string(v)
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
