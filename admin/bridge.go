@@ -17,6 +17,7 @@ type AddBridge struct {
 	For      mail.Path `json:"for"` // whose mail it is here
 	Password string    `json:"password"`
 	Untried  bool      `json:"untried"`
+	Replace  bool      `json:"replace,omitempty"` // change the one for this address and person, if there is one
 }
 
 // Bridge is an account elsewhere and how it is doing.
@@ -50,13 +51,29 @@ func (h *House) addBridge(ctx context.Context, q AddBridge) (out NewBridge, err 
 			return out, err
 		}
 	}
-	if out.ID, err = h.Bridge.Add(q.Account, q.Password); err != nil {
+	if out.ID, err = h.putBridge(q); err != nil {
 		return out, err
 	}
 	return out, a.Update(func(p *store.Profile) error {
 		p.AddSendAs(q.Address)
 		return nil
 	})
+}
+
+// putBridge keeps an account elsewhere, in the place of the one before if that is
+// wanted: what was fetched with it is not fetched again then.
+func (h *House) putBridge(q AddBridge) (id string, err error) {
+	list, err := h.Bridge.List()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range list {
+		if q.Replace && a.Address.Key() == q.Address.Key() && a.Into == q.Into {
+			q.ID = a.ID
+			return a.ID, h.Bridge.Change(q.Account, q.Password)
+		}
+	}
+	return h.Bridge.Add(q.Account, q.Password)
 }
 
 func (h *House) listBridges(context.Context, Empty) ([]Bridge, error) {

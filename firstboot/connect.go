@@ -3,7 +3,6 @@ package firstboot
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"homemail/admin"
 	"homemail/bridge"
@@ -24,6 +23,7 @@ func connectionStep() step {
 			{Name: "user", Kind: Text}, {Name: "password", Kind: Secret},
 			{Name: "sender", Kind: Email}, // to try it with, if not the owner's address
 			// To fetch: with the mode bridge.
+			{Name: "fetch_preset", Kind: Choice, Choices: mailboxes()},
 			{Name: "fetch_kind", Kind: Choice, Choices: []string{string(bridge.IMAP), string(bridge.POP3)}},
 			{Name: "fetch_address", Kind: Email}, {Name: "fetch_host", Kind: Text}, {Name: "fetch_port", Kind: Text},
 			{Name: "fetch_tls", Kind: Choice, Choices: []string{string(bridge.Implicit), string(bridge.StartTLS)}},
@@ -37,7 +37,7 @@ func connectionStep() step {
 func checkConnection(t *turn, p Problems) {
 	mode := t.mode()
 	if mode == check.Smarthost || mode == check.Bridge && t.sends() {
-		if known, ok := preset.Find(t.get("preset")); t.get("host") == "" && (!ok || known.Host == "") {
+		if s := t.smarthost(); s.Host+presetHost(s) == "" {
 			p["host"] = Say("firstboot.wrong.missing")
 		}
 		if t.get("user") != "" && t.get("password") == "" && t.get("fetch_password") == "" && t.row.Status != Done {
@@ -45,10 +45,11 @@ func checkConnection(t *turn, p Problems) {
 		}
 	}
 	if mode == check.Bridge {
-		for _, name := range []string{"fetch_host", "fetch_password"} {
-			if t.get(name) == "" && (name != "fetch_password" || t.row.Status != Done) {
-				p[name] = Say("firstboot.wrong.missing")
-			}
+		if in, _ := t.incoming(); t.get("fetch_host") == "" && in.Host == "" {
+			p["fetch_host"] = Say("firstboot.wrong.missing")
+		}
+		if t.get("fetch_password") == "" && t.row.Status != Done {
+			p["fetch_password"] = Say("firstboot.wrong.missing")
 		}
 		if t.there() == "" {
 			p["fetch_address"] = Say("firstboot.wrong.address")
@@ -61,31 +62,12 @@ func checkConnection(t *turn, p Problems) {
 	}
 }
 
-// sends reports whether a smarthost was answered.
-func (t *turn) sends() bool { return t.get("preset") != "" || t.get("host") != "" }
-
 func portNumber(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 65535 {
 		return 0
 	}
 	return n
-}
-
-// there is the address whose mail is fetched.
-func (t *turn) there() mail.Path {
-	s := t.get("fetch_address")
-	if s == "" && t.kind() == keep {
-		s = t.of(Address, "present")
-	}
-	if s == "" {
-		s = string(t.owner())
-	}
-	p, err := mail.ParsePath(s)
-	if err != nil {
-		return ""
-	}
-	return p
 }
 
 func connectionActions(t *turn) []action {
@@ -124,24 +106,22 @@ func (t *turn) setRoute(want admin.Route) action {
 
 // smarthost is the one that was answered.
 func (t *turn) smarthost() outbound.Smarthost {
-	s := outbound.Smarthost{Preset: t.get("preset"), Host: t.get("host"), Port: portNumber(t.get("port")), TLS: t.get("tls"), User: t.get("user")}
+	s := outbound.Smarthost{Preset: t.sendPreset(), Host: t.get("host"), Port: portNumber(t.get("port")), TLS: t.get("tls"), User: t.get("user")}
 	if s.TLS == string(preset.Implicit) {
 		s.TLS = relay.TLSImplicit // presets and people have a word of their own for it
 	}
 	if s.Name = s.Preset; s.Name == "" {
 		s.Name = "smarthost"
 	}
+	if s.Preset != "" && s.Host+presetHost(s) == "" {
+		if in, _ := t.incoming(); in.Same {
+			s.Host = t.get("fetch_host") // each customer has one for all
+		}
+	}
 	if s.User == "" && t.mode() == check.Bridge {
 		s.User = t.fetchUser()
 	}
 	return s
-}
-
-func (t *turn) fetchUser() string {
-	if u := t.get("fetch_user"); u != "" {
-		return u
-	}
-	return string(t.there())
 }
 
 // saveSmarthost tries a smarthost and keeps it; the house then knows the
@@ -216,43 +196,3 @@ func presetHost(s outbound.Smarthost) string {
 	}
 	return ""
 }
-
-// addBridge tries an account elsewhere and fetches from it from then on.
-func (t *turn) addBridge() action {
-	q := admin.AddBridge{For: t.owner(), Account: bridge.Account{
-		Address: t.there(), Kind: bridge.Kind(t.get("fetch_kind")), Host: t.get("fetch_host"), Port: portNumber(t.get("fetch_port")),
-		TLS: bridge.Security(t.get("fetch_tls")), User: t.fetchUser(), KeepDays: bridge.Forever, // what is there is the owner's only other copy
-	}}
-	if q.Kind == "" {
-		q.Kind = bridge.IMAP
-	}
-	if q.TLS == "" {
-		q.TLS = bridge.Implicit
-	}
-	if q.Port == 0 {
-		q.Port = fetchPorts[string(q.Kind)+" "+string(q.TLS)]
-	}
-	if t.sends() {
-		q.SendVia = t.smarthost().Name
-	}
-	return action{
-		word: Say("firstboot.do.bridge", "address", string(q.Address)),
-		done: func(ctx context.Context) (bool, error) {
-			list, err := ask[[]admin.Bridge](ctx, t.o.House, "bridge.list", admin.Empty{})
-			for _, b := range list {
-				if b.Address.Key() == q.Address.Key() && strings.EqualFold(b.Host, q.Host) {
-					return true, err
-				}
-			}
-			return false, err
-		},
-		do: func(ctx context.Context) error {
-			q.Password = t.get("fetch_password")
-			_, err := ask[admin.NewBridge](ctx, t.o.House, "bridge.add", q)
-			return failUnless(err, "firstboot.failed.bridge", "address", string(q.Address))
-		},
-	}
-}
-
-// fetchPorts are those of RFC 8314 §3.3, RFC 9051 §2.1 and RFC 1939 §3.
-var fetchPorts = map[string]int{"imap implicit": 993, "imap starttls": 143, "pop3 implicit": 995, "pop3 starttls": 110}

@@ -40,7 +40,7 @@ func keys(t *testing.T) (list []string) {
 		list = append(list, "firstboot.step."+string(s.ID))
 		for _, f := range s.Fields {
 			list = append(list, "firstboot.field."+string(s.ID)+"."+strings.TrimSuffix(f.Name, "."))
-			if f.Name == "preset" || f.Name == "provider" {
+			if f.Name == "preset" || f.Name == "fetch_preset" || f.Name == "provider" {
 				continue // have names of their own
 			}
 			for _, c := range f.Choices {

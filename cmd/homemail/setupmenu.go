@@ -208,7 +208,7 @@ func (m *menu) choice(v firstboot.View, f firstboot.Field, label string) (string
 			mark = "*"
 		}
 		text := c
-		if f.Name != "preset" && f.Name != "provider" {
+		if f.Name != "preset" && f.Name != "fetch_preset" && f.Name != "provider" {
 			text = m.say("choice." + string(v.ID) + "." + f.Name + "." + c)
 		}
 		fmt.Fprintf(m.stdout, " %s%2d  %s\n", mark, i+1, text)

@@ -198,6 +198,9 @@ type moreConnectionView struct {
 	Presets []presetGroup
 	Ports   []finding // that have to be open for mail to come in
 	Present string
+	Mailbox *preset.Preset // that mail is fetched at; nil while it is being asked for
+	Known   bool           // its server is
+	Typed   bool           // it is none of the table
 }
 
 // A presetGroup is the smarthosts of one kind.
@@ -216,7 +219,16 @@ func moreConnection(z *Wizard, r *http.Request, v *stepView) error {
 	if p, ok := preset.Find(v.Step.Answers["preset"]); ok && r.FormValue("change") != "preset" {
 		m.Preset, m.Custom = &p, p.Group == preset.Custom
 	}
-	for _, p := range preset.All() {
+	list := preset.All()
+	if o.Mode == check.Bridge {
+		list = preset.Mailboxes()
+		id := fetchPreset(o, v.Step.Answers["fetch_preset"])
+		if p, ok := preset.Find(id); ok && r.FormValue("change") != "preset" {
+			in, _ := preset.FindMailbox(id)
+			m.Mailbox, m.Known, m.Typed = &p, in.Host != "", p.Group == preset.Custom
+		}
+	}
+	for _, p := range list {
 		if n := len(m.Presets); n == 0 || m.Presets[n-1].List[0].Group != p.Group {
 			m.Presets = append(m.Presets, presetGroup{Label: page.Say("first.preset." + string(p.Group))})
 		}

@@ -1,6 +1,7 @@
 package wizard
 
 import (
+	"cmp"
 	"net/http"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"homemail/check"
 	"homemail/firstboot"
+	"homemail/mail"
 	"homemail/relay/preset"
 	"homemail/web/page"
 )
@@ -104,7 +106,9 @@ type hostForm struct {
 	Sender   string `form:"sender,max=254"`
 }
 
+// bridgeForm is of a provider whose server has to be typed.
 type bridgeForm struct {
+	FetchPreset   string `form:"fetch_preset,max=64"`
 	FetchAddress  string `form:"fetch_address,max=254"`
 	FetchHost     string `form:"fetch_host,required,max=253"`
 	FetchPassword string `form:"fetch_password,required,secret,max=1000"`
@@ -115,6 +119,21 @@ type bridgeForm struct {
 	Host          string `form:"host,max=253"`
 	User          string `form:"user,max=254"`
 	Password      string `form:"password,secret,max=1000"`
+}
+
+// mailboxForm is of a provider whose server is known.
+type mailboxForm struct {
+	FetchPreset   string `form:"fetch_preset,max=64"`
+	FetchAddress  string `form:"fetch_address,max=254"`
+	FetchPassword string `form:"fetch_password,required,secret,max=1000"`
+	FetchUser     string `form:"fetch_user,max=254"`
+	User          string `form:"user,max=254"`
+	Password      string `form:"password,secret,max=1000"`
+}
+
+// mailboxesForm chooses the provider of a mailbox.
+type mailboxesForm struct {
+	FetchPreset string `form:"fetch_preset,required,max=64"`
 }
 
 type dnsForm struct {
@@ -196,6 +215,9 @@ func formOf(r *http.Request, o firstboot.Overview, id firstboot.ID) any {
 	case firstboot.Line:
 		return &lineForm{Mode: "auto"}
 	case firstboot.Connection:
+		if o.Mode == check.Bridge {
+			return fetchForm(r, o, said("fetch_preset"))
+		}
 		return connectionForm(r, o, said("preset"))
 	case firstboot.DNS:
 		return &dnsForm{Kind: "self"}
@@ -210,8 +232,6 @@ func formOf(r *http.Request, o firstboot.Overview, id firstboot.ID) any {
 func connectionForm(r *http.Request, o firstboot.Overview, id string) any {
 	p, ok := preset.Find(id)
 	switch {
-	case o.Mode == check.Bridge:
-		return &bridgeForm{}
 	case o.Mode == check.Direct:
 		return &struct{}{}
 	case r.PostFormValue("choose") != "" || !ok || r.FormValue("change") == "preset":
@@ -220,6 +240,29 @@ func connectionForm(r *http.Request, o firstboot.Overview, id string) any {
 		return &hostForm{}
 	}
 	return &smarthostForm{}
+}
+
+// fetchForm is of a mailbox elsewhere: of the provider that was chosen, or that
+// has the address.
+func fetchForm(r *http.Request, o firstboot.Overview, id string) any {
+	in, ok := preset.FindMailbox(fetchPreset(o, id))
+	switch {
+	case r.PostFormValue("choose") != "" || !ok || r.FormValue("change") == "preset":
+		return &mailboxesForm{FetchPreset: preset.MailboxFor(presentDomain(o))}
+	case in.Host == "":
+		return &bridgeForm{}
+	}
+	return &mailboxForm{}
+}
+
+// fetchPreset is the provider that was chosen, else the one that has the address.
+func fetchPreset(o firstboot.Overview, id string) string {
+	return cmp.Or(id, preset.MailboxFor(presentDomain(o)))
+}
+
+// presentDomain is that of the address that its owner keeps.
+func presentDomain(o firstboot.Overview) string {
+	return mail.Path(find(o, firstboot.Address).Answers["present"]).Domain()
 }
 
 // each calls f with each field of a form and its name.

@@ -121,3 +121,27 @@ func TestFind(t *testing.T) {
 		t.Error("callers share the table")
 	}
 }
+
+func TestMailboxes(t *testing.T) {
+	if len(Mailboxes()) != len(mailboxOf()) {
+		t.Errorf("%d of %d mailboxes have a preset", len(Mailboxes()), len(mailboxOf()))
+	}
+	seen := map[string]string{}
+	for id, m := range mailboxOf() {
+		if m.Login != LoginAddress && m.Login != LoginName {
+			t.Errorf("%s: %+v", id, m)
+		}
+		if m.Host != "" && (!hostForm.MatchString(m.Host) || len(m.Source) == 0 || m.Same) {
+			t.Errorf("%s: %+v", id, m)
+		}
+		for _, end := range m.Ends {
+			if seen[end] != "" || MailboxFor(strings.ToUpper(end)) != id || MailboxFor("a."+end) != id || MailboxFor("x"+end) == id {
+				t.Errorf("%s: %s", id, end)
+			}
+			seen[end] = id
+		}
+	}
+	if _, ok := FindMailbox("brevo"); ok || MailboxFor("example.jp") != "" || MailboxFor("") != "" {
+		t.Error("what has no mailboxes has some")
+	}
+}

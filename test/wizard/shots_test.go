@@ -183,7 +183,11 @@ func TestScreensOfOthers(t *testing.T) {
 	g := &gallery{v, b}
 	v.post("/first/address", "choose", "kind", "kind", "keep")
 	v.post("/first/address", "kind", "keep", "present", "taro@example.com").want(200, "/first/connection")
+	g.look("06-connection-mailboxes", "/first/connection")
+	v.post("/first/connection", "choose", "preset", "fetch_preset", "custom").want(200, "/first/connection")
 	g.look("06-connection-bridge", "/first/connection")
+	v.get("/first/connection?change=preset").post("/first/connection", "choose", "preset", "fetch_preset", "gmail").want(200, "/first/connection")
+	g.look("06-connection-mailbox", "/first/connection")
 
 	w = New(t)
 	w.with(func(w *World) {

@@ -255,9 +255,28 @@ func TestOtherHouses(t *testing.T) {
 		v.post("/first/address", "choose", "kind", "kind", "keep")
 		v.post("/first/address", "kind", "keep", "present", "taro@").want(422, "/first/address").has("taro@example.jp")
 		v.post("/first/address", "kind", "keep", "present", "taro@example.com").want(200, "/first/connection").has("taro@example.com")
-		v.post("/first/connection", "fetch_host", "imap.example.com", "fetch_password", "secret of elsewhere", "host", "smtp.example.com").want(200, "/first/firstmail")
+		v.has("fetch_preset").post("/first/connection", "choose", "preset", "fetch_preset", "custom").want(200, "/first/connection").has("fetch_host")
+		v.post("/first/connection", "fetch_preset", "custom", "fetch_host", "imap.example.com", "fetch_password", "secret of elsewhere", "host", "smtp.example.com").want(200, "/first/firstmail")
 		if strings.Contains(v.get("/first/connection?change=1").page, "secret of elsewhere") {
 			t.Error("a secret came back")
+		}
+	})
+	t.Run("keep at a provider that is known", func(t *testing.T) {
+		w := New(t)
+		v := w.claimed("ja").toAddress()
+		v.post("/first/address", "choose", "kind", "kind", "keep")
+		v.post("/first/address", "kind", "keep", "present", "taro@yahoo.co.jp").want(200, "/first/connection").has("Yahoo!メール")
+		if strings.Contains(v.page, `name="fetch_host"`) {
+			t.Error("a server that is known is asked for")
+		}
+		v.post("/first/connection", "fetch_preset", "yahoo-jp", "fetch_password", "secret of elsewhere").want(200, "/first/firstmail")
+		list, err := w.House.Bridge.List()
+		if err != nil || len(list) != 1 || list[0].Host != "imap.mail.yahoo.co.jp" || list[0].Port != 993 || list[0].User != "taro" || list[0].SendVia != "yahoo-jp" {
+			t.Errorf("%+v %v", list, err)
+		}
+		v.get("/first/connection?change=1").post("/first/connection", "fetch_preset", "yahoo-jp", "fetch_password", "another secret").want(200, "/first/firstmail")
+		if list, err := w.House.Bridge.List(); err != nil || len(list) != 1 || list[0].Secrets != 1 {
+			t.Errorf("once more: %+v %v", list, err)
 		}
 	})
 	t.Run("unknown domain", func(t *testing.T) {
