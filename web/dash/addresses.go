@@ -99,24 +99,10 @@ func (d *Dash) newAlias(w http.ResponseWriter, r *http.Request) {
 func (d *Dash) addAlias(w http.ResponseWriter, r *http.Request) {
 	var in newAlias
 	form := page.Read(r, &in)
-	if d.aliased(w, r, &form, func() admin.Alias { return admin.Alias{Address: mail.Path(in.Address), To: paths(in.To)} }) {
+	if d.did(w, r, &form, "/addresses", page.Say("dash.addresses.added"), "alias.add", admin.Alias{Address: mail.Path(in.Address), To: paths(in.To)}) {
 		return
 	}
 	d.show(w, r, "dash.alias", aliasView{form}, form)
-}
-
-// aliased adds an address if nothing is wrong with the form for it, and reports
-// whether that is answered.
-func (d *Dash) aliased(w http.ResponseWriter, r *http.Request, form *page.Form, alias func() admin.Alias) bool {
-	if !form.OK() {
-		return false
-	}
-	if _, err := ask[admin.Empty](d, r, "alias.add", alias()); err != nil {
-		*form = form.Fail("", d.why(r, err))
-		return false
-	}
-	d.set.Done(w, r, "/addresses", page.Say("dash.addresses.added"))
-	return true
 }
 
 type catchAllView struct {
@@ -151,7 +137,7 @@ func (d *Dash) showCatchAll(w http.ResponseWriter, r *http.Request, form page.Fo
 func (d *Dash) addCatchAll(w http.ResponseWriter, r *http.Request) {
 	var in newCatchAll
 	form := page.Read(r, &in)
-	if d.aliased(w, r, &form, func() admin.Alias { return admin.Alias{Address: mail.Path("@" + in.Domain), To: paths(in.To)} }) {
+	if d.did(w, r, &form, "/addresses", page.Say("dash.addresses.added"), "alias.add", admin.Alias{Address: mail.Path("@" + in.Domain), To: paths(in.To)}) {
 		return
 	}
 	d.showCatchAll(w, r, form)
@@ -204,13 +190,8 @@ func (d *Dash) showForward(w http.ResponseWriter, r *http.Request, form page.For
 func (d *Dash) forward(w http.ResponseWriter, r *http.Request) {
 	var in newForward
 	form := page.Read(r, &in)
-	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "forward", admin.Forward{Address: mail.Path(in.Of), To: paths(in.To), Only: in.Only})
-		if err == nil {
-			d.set.Done(w, r, "/addresses", page.Say("dash.saved"))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	if d.did(w, r, &form, "/addresses", page.Say("dash.saved"), "forward", admin.Forward{Address: mail.Path(in.Of), To: paths(in.To), Only: in.Only}) {
+		return
 	}
 	d.showForward(w, r, form)
 }

@@ -112,14 +112,33 @@ func (d *Dash) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// act runs an operation that a button asks for, and leads back to where the
-// button was, which says what became of it.
-func (d *Dash) act(w http.ResponseWriter, r *http.Request, back string, done page.Message, operation string, q any) {
+// do runs an operation whose answer says no more than that it was done.
+func (d *Dash) do(r *http.Request, operation string, q any) error {
 	b, err := json.Marshal(q)
 	if err == nil {
 		_, err = d.o.House.Do(d.actor(r), operation, b)
 	}
-	if err != nil {
+	return err
+}
+
+// did runs the operation of a form that is right, and leads to a page that says so.
+// It reports whether that is the answer; if not, the form says what is wrong.
+func (d *Dash) did(w http.ResponseWriter, r *http.Request, form *page.Form, to string, done page.Message, operation string, q any) bool {
+	if !form.OK() {
+		return false
+	}
+	if err := d.do(r, operation, q); err != nil {
+		*form = form.Fail("", d.why(r, err))
+		return false
+	}
+	d.set.Done(w, r, to, done)
+	return true
+}
+
+// act runs an operation that a button asks for, and leads back to where the
+// button was, which says what became of it.
+func (d *Dash) act(w http.ResponseWriter, r *http.Request, back string, done page.Message, operation string, q any) {
+	if err := d.do(r, operation, q); err != nil {
 		d.set.Flash(w, r, page.Bad, d.why(r, err))
 		d.set.Redirect(w, r, back)
 		return

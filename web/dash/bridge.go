@@ -73,23 +73,18 @@ func (d *Dash) showBridge(w http.ResponseWriter, r *http.Request, form page.Form
 func (d *Dash) addBridge(w http.ResponseWriter, r *http.Request) {
 	var in newBridge
 	form := page.Read(r, &in)
-	if form.OK() {
-		q := admin.AddBridge{
-			Account: bridge.Account{
-				Address: mail.Path(in.Address), Kind: bridge.Kind(in.Kind), Host: in.Host, Port: in.Port,
-				TLS: bridge.Security(in.TLS), User: in.User, SendVia: in.SendVia,
-			},
-			For: mail.Path(in.For), Password: in.Password,
-		}
-		if in.Keep {
-			q.KeepDays = bridge.Forever
-		}
-		_, err := ask[admin.NewBridge](d, r, "bridge.add", q)
-		if err == nil {
-			d.set.Done(w, r, "/sending", page.Say("dash.bridge.added", "address", in.Address))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	q := admin.AddBridge{
+		Account: bridge.Account{
+			Address: mail.Path(in.Address), Kind: bridge.Kind(in.Kind), Host: in.Host, Port: in.Port,
+			TLS: bridge.Security(in.TLS), User: in.User, SendVia: in.SendVia,
+		},
+		For: mail.Path(in.For), Password: in.Password,
+	}
+	if in.Keep {
+		q.KeepDays = bridge.Forever
+	}
+	if d.did(w, r, &form, "/sending", page.Say("dash.bridge.added", "address", in.Address), "bridge.add", q) {
+		return
 	}
 	d.showBridge(w, r, form)
 }
@@ -127,13 +122,8 @@ func (d *Dash) bridgePassword(w http.ResponseWriter, r *http.Request) {
 func (d *Dash) setBridgePassword(w http.ResponseWriter, r *http.Request) {
 	var in newSecret
 	form := page.Read(r, &in)
-	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "bridge.password", admin.BridgePassword{ID: page.Line(r, "id"), Password: in.Password})
-		if err == nil {
-			d.set.Done(w, r, "/sending", page.Say("dash.bridge.password.saved", "address", string(address(r))))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	if d.did(w, r, &form, "/sending", page.Say("dash.bridge.password.saved", "address", string(address(r))), "bridge.password", admin.BridgePassword{ID: page.Line(r, "id"), Password: in.Password}) {
+		return
 	}
 	d.show(w, r, "dash.bridgepassword", bridgePasswordView{page.Line(r, "id"), string(address(r)), form}, form)
 }

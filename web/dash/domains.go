@@ -72,13 +72,8 @@ func (d *Dash) newDomain(w http.ResponseWriter, r *http.Request) {
 func (d *Dash) addDomain(w http.ResponseWriter, r *http.Request) {
 	var in newDomain
 	form := page.Read(r, &in)
-	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "domain.add", map[string]string{"address": in.Domain})
-		if err == nil {
-			d.set.Done(w, r, "/dns", page.Say("dash.domains.added", "domain", in.Domain))
-			return
-		}
-		form = form.Fail("domain", d.why(r, err))
+	if d.did(w, r, &form, "/dns", page.Say("dash.domains.added", "domain", in.Domain), "domain.add", map[string]string{"address": in.Domain}) {
+		return
 	}
 	d.show(w, r, "dash.newdomain", newDomainView{form}, form)
 }

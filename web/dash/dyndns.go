@@ -28,13 +28,8 @@ func (d *Dash) showDyndns(w http.ResponseWriter, r *http.Request, form page.Form
 func (d *Dash) addDyndns(w http.ResponseWriter, r *http.Request) {
 	var in newName
 	form := page.Read(r, &in)
-	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "dyndns.add", admin.AddDyndns{Host: in.Host, Service: in.Service, User: in.User, Password: in.Password})
-		if err == nil {
-			d.set.Done(w, r, "/dns", page.Say("dash.dyndns.added", "host", in.Host))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	if d.did(w, r, &form, "/dns", page.Say("dash.dyndns.added", "host", in.Host), "dyndns.add", admin.AddDyndns{Host: in.Host, Service: in.Service, User: in.User, Password: in.Password}) {
+		return
 	}
 	d.showDyndns(w, r, form)
 }

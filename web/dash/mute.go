@@ -47,17 +47,12 @@ func (d *Dash) showMute(w http.ResponseWriter, r *http.Request, form page.Form) 
 func (d *Dash) setMute(w http.ResponseWriter, r *http.Request) {
 	var in newMute
 	form := page.Read(r, &in)
-	if form.OK() {
-		q := admin.MuteCheck{Name: page.Line(r, "name"), Reason: in.Reason}
-		if in.For == "30" {
-			q.Days = 30
-		}
-		_, err := ask[admin.Empty](d, r, "line.mute", q)
-		if err == nil {
-			d.set.Done(w, r, "/network", page.Say("dash.mute.done"))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	q := admin.MuteCheck{Name: page.Line(r, "name"), Reason: in.Reason}
+	if in.For == "30" {
+		q.Days = 30
+	}
+	if d.did(w, r, &form, "/network", page.Say("dash.mute.done"), "line.mute", q) {
+		return
 	}
 	d.showMute(w, r, form)
 }

@@ -142,15 +142,10 @@ func language(tag string) string {
 func (d *Dash) changePerson(w http.ResponseWriter, r *http.Request) {
 	var in person
 	form := page.Read(r, &in)
-	if form.OK() {
-		quota := int64(in.Quota) * gigabyte
-		q := admin.Change{Address: address(r), Name: &in.Name, Language: &in.Language, Quota: &quota, KeepDays: &in.KeepDays}
-		_, err := ask[admin.Account](d, r, "account.change", q)
-		if err == nil {
-			d.set.Done(w, r, personPath(address(r)), page.Say("dash.saved"))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	quota := int64(in.Quota) * gigabyte
+	q := admin.Change{Address: address(r), Name: &in.Name, Language: &in.Language, Quota: &quota, KeepDays: &in.KeepDays}
+	if d.did(w, r, &form, personPath(address(r)), page.Say("dash.saved"), "account.change", q) {
+		return
 	}
 	d.showPerson(w, r, form)
 }

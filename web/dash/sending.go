@@ -179,13 +179,8 @@ func (d *Dash) showSender(w http.ResponseWriter, r *http.Request, form page.Form
 func (d *Dash) setSender(w http.ResponseWriter, r *http.Request) {
 	var in newSender
 	form := page.Read(r, &in)
-	if form.OK() {
-		_, err := ask[admin.Empty](d, r, "route.sender", admin.SenderRoute{Address: mail.Path(in.Address), Smarthost: in.Through})
-		if err == nil {
-			d.set.Done(w, r, "/sending", page.Say("dash.saved"))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	if d.did(w, r, &form, "/sending", page.Say("dash.saved"), "route.sender", admin.SenderRoute{Address: mail.Path(in.Address), Smarthost: in.Through}) {
+		return
 	}
 	d.showSender(w, r, form)
 }
@@ -269,17 +264,12 @@ func (d *Dash) showSmarthost(w http.ResponseWriter, r *http.Request, id string, 
 func (d *Dash) saveSmarthost(w http.ResponseWriter, r *http.Request) {
 	var in newSmarthost
 	form := page.Read(r, &in)
-	if form.OK() {
-		q := admin.SaveSmarthost{
-			Smarthost: outbound.Smarthost{Name: in.Name, Preset: in.Preset, Host: in.Host, Port: in.Port, TLS: in.TLS, User: in.User},
-			Password:  in.Password, Sender: mail.Path(in.Sender), Default: in.Default,
-		}
-		_, err := ask[relay.Report](d, r, "smarthost.save", q)
-		if err == nil {
-			d.set.Done(w, r, "/sending", page.Say("dash.smarthost.saved", "name", in.Name))
-			return
-		}
-		form = form.Fail("", d.why(r, err))
+	q := admin.SaveSmarthost{
+		Smarthost: outbound.Smarthost{Name: in.Name, Preset: in.Preset, Host: in.Host, Port: in.Port, TLS: in.TLS, User: in.User},
+		Password:  in.Password, Sender: mail.Path(in.Sender), Default: in.Default,
+	}
+	if d.did(w, r, &form, "/sending", page.Say("dash.smarthost.saved", "name", in.Name), "smarthost.save", q) {
+		return
 	}
 	d.showSmarthost(w, r, in.Preset, form)
 }
