@@ -3,12 +3,13 @@
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  Go's benchmarks
 # make figures  how mail leaves, beside Postfix and beside dead domains; needs root
+# make release VERSION=1.2.3 KEYS=...  programs, packages, checksums and bills of materials in dist/
 # make lint   gofmt, vet and staticcheck
 
 FUZZTIME    ?= 20s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
-.PHONY: run test fuzz bench figures lint
+.PHONY: run test fuzz bench figures lint release
 
 run:
 	go run ./cmd/homemail try
@@ -31,6 +32,9 @@ bench:
 figures:
 	.ci/tools
 	HOMEMAIL_TOOLS=1 go test -run '^$$' -bench . -benchtime 3x -timeout 1h ./test/bench
+
+release:
+	go run ./packaging release -version "$(or $(VERSION),0.0.0)" -keys "$(KEYS)" -o dist
 
 lint:
 	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }

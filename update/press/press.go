@@ -60,6 +60,10 @@ func Press(dir string, s Sheet) (file string, err error) {
 	return file, bind(file, []string{filepath.Join(dir, name), filepath.Join(dir, name+agent.SignatureSuffix), payload}, m)
 }
 
+// ownArgs has the kernel's arguments on a Pi, among them where the box's own root
+// is: it stays as it is on each, but for a manifest's Args.
+const ownArgs = "cmdline.txt"
+
 // row writes a payload: the root first, then the slot's files by name.
 func row(payload, root string, boot fs.FS) (list []update.File, err error) {
 	out, err := os.Create(payload)
@@ -82,7 +86,7 @@ func row(payload, root string, boot fs.FS) (list []update.File, err error) {
 		return nil, err
 	}
 	err = fs.WalkDir(boot, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || name == ownArgs {
 			return err
 		}
 		in, err := boot.Open(name)
