@@ -228,15 +228,13 @@ func (t *tx) copyMessages(a mail.AccountID, src *Mailbox, uids []mail.UID, dst *
 	if later {
 		defer t.store.fillSoon()
 	}
+	from := t.copySource(a, src.ID)
+	defer from.close()
 	for _, uid := range uids {
-		e, err := getEntry(t, a, src.ID, uid)
+		e, m, err := from.message(uid)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("message %d: %w", uid, err)
-		}
-		m, err := getMessage(t, a, src.ID, uid)
 		if err != nil {
 			return nil, fmt.Errorf("message %d: %w", uid, err)
 		}

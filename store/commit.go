@@ -165,9 +165,7 @@ func (s *Store) commitSome(list []*request) (n int, err error) {
 		r.tx = t
 		flush = flush || !r.lazy
 		freed += t.freed
-		for _, c := range t.own.list {
-			batch.set(c.key, c.value)
-		}
+		batch.take(&t.own)
 	}
 	if freed != 0 {
 		s.noteGarbage(batch, freed)

@@ -120,6 +120,17 @@ func (c *changes) set(key, value []byte) {
 	c.list = append(c.list, change{key, value})
 }
 
+// take takes over the changes of a request that succeeded.
+func (c *changes) take(own *changes) {
+	if len(c.list) == 0 {
+		*c = *own
+		return
+	}
+	for _, ch := range own.list {
+		c.set(ch.key, ch.value)
+	}
+}
+
 // lookup returns a row's new value; nil if it was removed.
 func (c *changes) lookup(key []byte) (value []byte, ok bool) {
 	i, ok := c.index[string(key)]
