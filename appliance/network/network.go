@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -239,11 +240,17 @@ func (n *Network) stop(index int) {
 	n.lose(c)
 }
 
+// end returns when all clients have ended: one that outlived us would go on
+// asking, for nobody.
 func (n *Network) end() {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, c := range n.clients {
+	clients := slices.Collect(maps.Values(n.clients))
+	n.mu.Unlock()
+	for _, c := range clients {
 		c.stop()
+	}
+	for _, c := range clients {
+		<-c.done
 	}
 }
 
