@@ -2,7 +2,6 @@ package dash
 
 import (
 	"net/http"
-	"strings"
 
 	"homemail/admin"
 	"homemail/queue"
@@ -31,7 +30,7 @@ func (d *Dash) frame(r *http.Request) page.Frame {
 		{Href: "/logs", Label: page.Say("dash.logs.title")},
 		{Href: "/settings", Label: page.Say("dash.settings.title")},
 	} {
-		l.Current = r.URL.Path == l.Href || l.Href != "/" && strings.HasPrefix(r.URL.Path, l.Href+"/")
+		l.Current = l.Under(r.URL.Path, "/")
 		if l.Href == "/queue" {
 			l.Count = d.waiting(r)
 		}

@@ -19,13 +19,7 @@ import (
 var files embed.FS
 
 // Source is what the package brings for a page.Set: its templates and words.
-func Source() fs.FS {
-	pages, err := fs.Sub(files, "pages")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return pages
-}
+func Source() fs.FS { return page.Files(files) }
 
 // The paths. The handler has everything below Path, and LeavePath.
 const (

@@ -24,13 +24,7 @@ import (
 var files embed.FS
 
 // Source is what the package brings for a page.Set: its templates and words.
-func Source() fs.FS {
-	pages, err := fs.Sub(files, "pages")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return pages
-}
+func Source() fs.FS { return page.Files(files) }
 
 // Path is where the pages are: here and below.
 const Path = "/me"
@@ -174,8 +168,7 @@ func (p *Pages) frame(r *http.Request) page.Frame {
 		{Href: "/me/signins", Label: page.Say("me.signins.title")},
 		{Href: "/me/storage", Label: page.Say("me.storage.title")},
 	} {
-		l.Current = r.URL.Path == l.Href || l.Href != Path && len(r.URL.Path) > len(l.Href) && r.URL.Path[:len(l.Href)+1] == l.Href+"/" ||
-			l.Href == "/me/storage" && r.URL.Path == "/me/export"
+		l.Current = l.Under(r.URL.Path, Path) || l.Href == "/me/storage" && r.URL.Path == "/me/export"
 		f.Nav = append(f.Nav, l)
 	}
 	if s.Role == session.Owner && p.o.Owners != "" {

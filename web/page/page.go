@@ -7,6 +7,7 @@
 package page
 
 import (
+	"embed"
 	"errors"
 	"fmt"
 	"html/template"
@@ -154,4 +155,19 @@ func addTemplates(t *template.Template, sources []fs.FS, funcs template.FuncMap)
 		}
 	}
 	return nil
+}
+
+// Files are those below "pages" of what a package has embedded.
+func Files(embedded embed.FS) fs.FS {
+	pages, err := fs.Sub(embedded, "pages")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return pages
+}
+
+// Under reports whether a path is that of a link, or below it; below home is
+// everything, so that has to be it.
+func (l Link) Under(path, home string) bool {
+	return path == l.Href || l.Href != home && strings.HasPrefix(path, l.Href+"/")
 }
