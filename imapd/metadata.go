@@ -76,7 +76,7 @@ func (s *session) metadataOptions(q *metadataQuery) {
 // entryName reads the name of an entry, which is the same in any case.
 func (s *session) entryName() string {
 	name := strings.ToLower(s.l.AString())
-	if !strings.HasPrefix(name, "/private/") && !strings.HasPrefix(name, "/shared/") || strings.HasSuffix(name, "/") {
+	if !strings.HasPrefix(name+"/", "/private/") && !strings.HasPrefix(name+"/", "/shared/") || strings.HasSuffix(name, "/") {
 		s.l.Fail("An entry begins with /private/ or /shared/")
 	}
 	return name
@@ -151,6 +151,9 @@ func (s *session) setMetadata(*call) error {
 	s.l.List(func() {
 		entry := s.entryName()
 		s.l.SP()
+		if strings.Count(entry, "/") < 2 {
+			s.l.Fail("An entry has a name behind /private/ or /shared/")
+		}
 		entries[entry] = nil
 		if value, ok := s.l.NString(); ok {
 			entries[entry] = []byte(value)
