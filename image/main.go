@@ -79,7 +79,7 @@ func parseOptions(args []string) (o options, err error) {
 	fs.StringVar(&o.out, "o", "", "the image's `file`; packed if it ends with .gz or .xz (default homemail-amd64.img.gz, homemail-pi.img.xz)")
 	fs.StringVar(&o.parts, "parts", "", "also write what an update needs into this `directory`")
 	fs.StringVar(&o.bin, "homemail", "", "take this `program`, and build none")
-	fs.StringVar(&o.version, "version", "", "the `version` of a release; without it the image is for trying out, and takes any update")
+	fs.StringVar(&o.version, "version", "", "the `version` of a release; without it, or without keys, the image is for trying out")
 	fs.StringVar(&o.keys, "keys", "", "the public `keys` of minisign that may sign updates, with commas between")
 	fs.StringVar(&o.mirror, "mirror", fetch.DefaultMirror, "where Debian's packages are, by `URL`")
 	fs.StringVar(&o.cache, "cache", "", "the `directory` for what was fetched (default below the user's cache)")
