@@ -140,9 +140,7 @@ func waitForRoot(drivers *modules.Set, c cmdline) (string, error) {
 		if len(found) == 0 && time.Since(start) > giveUpName {
 			found = findPart("/sys/block", "/dev", c.ours)
 		}
-		if used := slices.DeleteFunc(slices.Clone(found), func(r root) bool { return !r.used }); len(found) > 1 && len(used) == 1 {
-			found = used
-		}
+		found = choose(found)
 		switch {
 		case len(found) == 1:
 			return found[0].dev, nil
@@ -200,6 +198,14 @@ func readTable(dev string) (*disk.Table, error) {
 		return nil, err
 	}
 	return disk.Read(f, size)
+}
+
+// choose takes the one that has been used, if there is just one of these.
+func choose(found []root) []root {
+	if used := slices.DeleteFunc(slices.Clone(found), func(r root) bool { return !r.used }); len(used) == 1 {
+		return used
+	}
+	return found
 }
 
 // partDevice is the device of a disk's partition, if the kernel has it yet: sda2

@@ -21,12 +21,17 @@ func TestParseCmdline(t *testing.T) {
 	}
 }
 
-// machine has disks with our partitions, as the kernel shows them.
+// machine has disks with our partitions, as the kernel shows them. Those with a
+// plus behind their names have been used.
 func machine(t *testing.T, names ...string) (sys, dev string) {
 	sys, dev = t.TempDir(), t.TempDir()
 	for _, name := range names {
 		d := disk.New(disk.GPT, 4<<20)
-		for _, n := range []int{2, 3} {
+		numbers := []int{2, 3}
+		if _, used := strings.CutSuffix(name, "+"); used {
+			name, numbers = name[:len(name)-1], append(numbers, dataPart)
+		}
+		for _, n := range numbers {
 			id, err := disk.ParseGUID("686f6d65-6d61-496c-8000-00000000000" + string(rune('0'+n)))
 			if err != nil {
 				t.Fatal(err)
@@ -76,8 +81,24 @@ func TestFindPart(t *testing.T) {
 	if got := findPart(sys, dev, cmdline{slot: "a"}.ours); len(got) != 1 || got[0].dev != filepath.Join(dev, "mmcblk0p2") {
 		t.Errorf("by its label: %v", got)
 	}
-	sys, dev = machine(t, "sda", "sdb")
-	if got := findPart(sys, dev, cmdline{partUUID: id}.named); len(got) != 2 {
-		t.Errorf("two copies: %v", got)
+}
+
+// TestChoose: two disks from one image.
+func TestChoose(t *testing.T) {
+	for _, tt := range []struct{ disks, want string }{
+		{"sda sdb", "sda3 sdb3"}, // which is the box's cannot be known
+		{"sda sdb+", "sdb3"},
+		{"sda+ sdb", "sda3"},
+		{"sda+ sdb+", "sda3 sdb3"},
+		{"sda+", "sda3"},
+	} {
+		sys, dev := machine(t, strings.Fields(tt.disks)...)
+		var got []string
+		for _, r := range choose(findPart(sys, dev, cmdline{partUUID: "686f6d65-6d61-496c-8000-000000000003"}.named)) {
+			got = append(got, filepath.Base(r.dev))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.disks, got, tt.want)
+		}
 	}
 }
