@@ -52,6 +52,7 @@ var verbs = map[string]verb{
 	"IDLE":        {signedIn, (*session).idle},        // §6.3.13
 
 	"COMPRESS":     {signedIn, (*session).compress},     // RFC 4978
+	"ESEARCH":      {signedIn, (*session).multiSearch},  // RFC 7377
 	"GETMETADATA":  {signedIn, (*session).getMetadata},  // RFC 5464
 	"SETMETADATA":  {signedIn, (*session).setMetadata},  // RFC 5464
 	"GETQUOTA":     {signedIn, (*session).getQuota},     // RFC 9208

@@ -374,3 +374,30 @@ func TestClientKnowsExtensions(t *testing.T) {
 	must(t, err)
 	must(t, c.Logout().Wait())
 }
+
+func TestMultiSearch(t *testing.T) {
+	h := newHouse(t)
+	c := h.login()
+	c.ok("CREATE Work/2026")
+	h.deliver("INBOX", hello)
+	h.deliver("Work", hello)
+	h.deliver("Work/2026", hello)
+	h.deliver("Work/2026", nested)
+	valid := func(name string) uint32 {
+		box, err := h.acct.Mailbox(name)
+		must(t, err)
+		return box.UIDValidity
+	}
+	got := c.ok(`ESEARCH IN (subtree Work) RETURN (ALL) SUBJECT hello`)
+	c.exactly(got, fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX "Work" UIDVALIDITY %d) UID ALL 1`, c.n, valid("Work")),
+		fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX "Work/2026" UIDVALIDITY %d) UID ALL 1`, c.n, valid("Work/2026")))
+	got = c.ok(`ESEARCH IN (mailboxes (inbox "Work") inboxes) RETURN (COUNT) UNSEEN`)
+	c.exactly(got, fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX INBOX UIDVALIDITY %d) UID COUNT 1`, c.n, valid("INBOX")),
+		fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX "Work" UIDVALIDITY %d) UID COUNT 1`, c.n, valid("Work")))
+	c.exactly(c.ok("ESEARCH IN (personal) SUBJECT nothing"))
+	c.fails("ESEARCH ALL", "BAD") // nothing is selected
+	c.fails("ESEARCH IN (personal) 1:2", "BAD")
+	c.ok("SELECT Work")
+	c.exactly(c.ok("ESEARCH ALL"), fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX "Work" UIDVALIDITY %d) UID ALL 1`, c.n, valid("Work")))
+	c.ok("FETCH 1 UID")
+}

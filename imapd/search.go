@@ -117,6 +117,13 @@ func (s *session) extended(c *call, q *searching, nums []uint32, highest mail.Mo
 	if c.uid {
 		s.w.Raw(" UID")
 	}
+	s.resultData(q, nums, highest)
+	s.w.End()
+}
+
+// resultData writes what of a result was asked for.
+func (s *session) resultData(q *searching, nums []uint32, highest mail.ModSeq) {
+	told := q.min || q.max || q.all || q.count || q.part != nil
 	if n := len(nums); n > 0 {
 		if q.min {
 			s.w.Raw(" MIN ").Unsigned(uint64(nums[0]))
@@ -137,7 +144,6 @@ func (s *session) extended(c *call, q *searching, nums []uint32, highest mail.Mo
 	if highest > 0 {
 		s.w.Raw(" MODSEQ ").Unsigned(uint64(highest))
 	}
-	s.w.End()
 }
 
 // partialResult writes PARTIAL, RFC 9394 §3.1.

@@ -57,6 +57,7 @@ type searching struct {
 	min, max, all, count, save bool
 	part                       *window   // RFC 9394
 	sorted                     []sortKey // of SORT
+	noNumbers                  bool      // keys may not name messages by number
 	root                       *criterion
 	modSeq                     bool // a key asked for mod-sequences
 }
@@ -159,7 +160,7 @@ func (s *session) criterion(q *searching, word string) *criterion {
 	if word == "" {
 		if s.l.Peek() != '(' {
 			set := s.l.SeqSet()
-			if s.on.uidOnly && !imap.IsSearchRes(set) {
+			if (s.on.uidOnly || q.noNumbers) && !imap.IsSearchRes(set) {
 				s.l.Fail("[UIDREQUIRED] Message numbers are not in use")
 			}
 			return &criterion{op: opSet, set: set}
@@ -297,6 +298,7 @@ func (c *criterion) bind(v *view) *criterion {
 	for _, kid := range c.kids {
 		kid.bind(v)
 	}
+	c.looked = false
 	if c.op == opSet {
 		c.spans = v.resolve(c.set)
 	}
