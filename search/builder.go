@@ -1,7 +1,6 @@
 package search
 
 import (
-	"bytes"
 	"slices"
 
 	"homemail/mail/message"
@@ -177,101 +176,6 @@ func (b *builder) segment(id uint32, put func([]store.DerivedRow) error) (*segme
 	w.keys(b.keys)
 	w.flush()
 	return s, w.err
-}
-
-// A merger makes one segment of several that follow each other.
-type merger struct {
-	get  getter
-	live bitset // documents to keep
-	put  func([]store.DerivedRow) error
-}
-
-// merge merges. What it holds in memory does not grow with the segments.
-func (m *merger) merge(list []*segment, id uint32) (*segment, error) {
-	last := list[len(list)-1]
-	s := &segment{id: id, first: list[0].first, span: last.first + last.span - list[0].first}
-	w := &writer{seg: s, put: m.put}
-	for z := range zone(zones) {
-		if err := m.zone(w, list, z); err != nil {
-			return nil, err
-		}
-		w.endZone()
-	}
-	keys, err := m.keys(list, s)
-	if err != nil {
-		return nil, err
-	}
-	w.keys(keys)
-	w.flush()
-	return s, w.err
-}
-
-// keys are those of the documents that are kept.
-func (m *merger) keys(list []*segment, s *segment) ([]docKey, error) {
-	out := make([]docKey, s.span)
-	for _, from := range list {
-		keys, err := from.keys(m.get)
-		if err != nil {
-			return nil, err
-		}
-		for i, k := range keys {
-			if doc := from.first + uint32(i); k != (docKey{}) && m.live.has(doc) {
-				out[doc-s.first] = k
-				s.docs++
-			}
-		}
-	}
-	return out, nil
-}
-
-// zone merges the terms of a zone.
-func (m *merger) zone(w *writer, list []*segment, z zone) error {
-	var open []*termReader
-	for _, s := range list {
-		r := &termReader{s: s, get: m.get, z: z}
-		more, err := r.next()
-		if err != nil {
-			return err
-		}
-		if more {
-			open = append(open, r)
-		}
-	}
-	var docs []uint32
-	for len(open) > 0 && w.err == nil {
-		least := open[0].term
-		for _, r := range open[1:] {
-			if bytes.Compare(r.term, least) < 0 {
-				least = r.term
-			}
-		}
-		least = bytes.Clone(least)
-		docs = docs[:0]
-		rest := open[:0]
-		for _, r := range open { // in the order of documents
-			if !bytes.Equal(r.term, least) {
-				rest = append(rest, r)
-				continue
-			}
-			for _, d := range r.docs {
-				if m.live.has(r.s.first + d) {
-					docs = append(docs, r.s.first+d-w.seg.first)
-				}
-			}
-			more, err := r.next()
-			if err != nil {
-				return err
-			}
-			if more {
-				rest = append(rest, r)
-			}
-		}
-		open = rest
-		if len(docs) > 0 {
-			w.term(least, docs)
-		}
-	}
-	return w.err
 }
 
 // keyBytes is what a docKey takes: zeros where there is no document.

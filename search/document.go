@@ -13,12 +13,6 @@ import (
 // headerMax bounds the header that is read, as in package message.
 const headerMax = 256 << 10
 
-// A document is a message as it is searched: texts that were folded.
-type document struct {
-	fields []field // of the header, from the first line
-	body   [][]byte
-}
-
 // A field is a header field: its name in lower case, and what a person reads.
 type field struct {
 	name   string
@@ -110,24 +104,6 @@ func readBody(st *message.Structure, m *store.Message, r *store.Body, fn func(fo
 		folded = text.Fold(folded[:0], b)
 		return fn(folded)
 	})
-}
-
-// readDocument reads all of a message.
-func readDocument(a *store.Account, m *store.Message) (*document, error) {
-	st, err := m.Structure()
-	if err != nil {
-		return nil, err
-	}
-	r := a.Body(m)
-	d := &document{}
-	if d.fields, err = readHeader(st, m, r); err != nil {
-		return nil, err
-	}
-	err = readBody(st, m, r, func(folded []byte) error {
-		d.body = append(d.body, bytes.Clone(folded))
-		return nil
-	})
-	return d, err
 }
 
 // errFound ends the reading of a message that fits.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"homemail/internal/storetest"
 	"homemail/mail"
@@ -144,9 +145,7 @@ func TestIndexIsExact(t *testing.T) {
 			h.update()
 		}
 		if round == 8 {
-			if err := h.x.Rebuild(h.a); err != nil {
-				t.Fatal(err)
-			}
+			h.x.Rebuild(h.a)
 			h.update()
 		}
 		for range 30 {
@@ -245,6 +244,36 @@ func TestEqualBodiesOnce(t *testing.T) {
 	}
 	if got := h.match(Key{InBody, "", "same"}); len(got) != 3 {
 		t.Errorf("found %v", got)
+	}
+}
+
+// TestRun lets Run index what comes, and what is asked to be indexed anew.
+func TestRun(t *testing.T) {
+	h := newHouse(t)
+	h.x.settle = time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	done := make(chan error, 1)
+	go func() { done <- h.x.Run(ctx) }()
+	indexed := func(n int) {
+		for ctx.Err() == nil {
+			if p, err := h.x.Progress(h.a); err == nil && p.Indexed == n && p.Messages == n && p.Bytes > 0 {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Errorf("%d messages were not indexed", n)
+	}
+	for i := range 3 {
+		h.put(fmt.Sprintf("\nnumber%d\n", i))
+		indexed(i + 1)
+	}
+	h.x.Rebuild(h.a)
+	indexed(3)
+	h.a.Expunge(h.inbox, []mail.UID{2})
+	indexed(2)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,13 +17,6 @@ func newBitset(n uint32) bitset { return make(bitset, (int(n)+63)/64) }
 func (b bitset) has(i uint32) bool { return int(i>>6) < len(b) && b[i>>6]>>(i&63)&1 != 0 }
 func (b bitset) set(i uint32)      { b[i>>6] |= 1 << (i & 63) }
 
-func (b bitset) count() (n int) {
-	for _, w := range b {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}
-
 func (b bitset) or(c bitset) {
 	for i := range c {
 		b[i] |= c[i]

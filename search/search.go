@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,17 +37,21 @@ type Key struct {
 
 // An Index answers searches of a store. It is safe for concurrent use.
 type Index struct {
-	store *store.Store
-	log   *slog.Logger
+	store  *store.Store
+	log    *slog.Logger
+	settle time.Duration
 
-	mu    sync.Mutex // held to change the index
+	work  sync.Mutex // held to change the index
 	known map[boxID]mail.ModSeq
-	poke  chan struct{} // there is something to do
+
+	mu     sync.Mutex
+	doomed map[mail.AccountID]bool // indexes to be made anew
+	poke   chan struct{}           // there is something to do
 }
 
 // New returns the index of a store. It starts nothing: see Run.
 func New(s *store.Store, log *slog.Logger) *Index {
-	return &Index{store: s, log: log, known: make(map[boxID]mail.ModSeq), poke: make(chan struct{}, 1)}
+	return &Index{store: s, log: log, settle: settle, known: make(map[boxID]mail.ModSeq), doomed: make(map[mail.AccountID]bool), poke: make(chan struct{}, 1)}
 }
 
 // Match returns those messages of a mailbox that fit a key, by UID: of among,
