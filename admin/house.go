@@ -9,7 +9,9 @@ import (
 	"homemail/caps"
 	"homemail/lan"
 	"homemail/mail"
+	"homemail/session"
 	"homemail/store"
+	"homemail/words"
 )
 
 // Sending is an account that has written to the outside, and whether it may go
@@ -129,4 +131,24 @@ func addressText(p netip.Prefix, zone string) string {
 
 func (h *House) removeMachine(_ context.Context, q Name) (Empty, error) {
 	return Empty{}, h.LAN.Remove(q.Name)
+}
+
+// Language is that of the house: of the first owner who has named one, or else of
+// the first person; English if nobody has.
+func (h *House) Language() string {
+	ids, _ := session.NewOwners(h.Store).List()
+	for _, id := range ids {
+		if a, err := h.Store.AccountByID(id); err == nil {
+			if p, err := a.Profile(); err == nil && p.Language != "" {
+				return string(words.For(p.Language))
+			}
+		}
+	}
+	people, _ := h.Store.Accounts()
+	for _, p := range people {
+		if p.Language != "" && !p.Disabled {
+			return string(words.For(p.Language))
+		}
+	}
+	return string(words.English)
 }

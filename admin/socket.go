@@ -61,6 +61,7 @@ const requestMax = 1 << 20
 func (h *House) Serve(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /do/{name}", h.answer)
+	mux.HandleFunc("GET /language", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, h.Language()) })
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -121,6 +122,22 @@ func Dial(dir string) (*Client, error) {
 	}
 	c.Close()
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
+}
+
+// Language is that of the house, English if it does not say.
+func (c *Client) Language(ctx context.Context) string {
+	const most = 16 // octets
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://homemail/language", nil)
+	if err != nil {
+		return string(words.English)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return string(words.English)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, most))
+	return string(words.For(string(b)))
 }
 
 // Do asks for an operation and decodes its answer.

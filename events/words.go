@@ -74,7 +74,9 @@ func (e *Event) Words(language string) Words {
 		if words.For(language) == words.Japanese && e.Details != "" {
 			detail = e.Details
 		}
-	case Held, Updated:
+	case Held:
+		detail = words.Recall("queue.hold.", e.Detail).In(language)
+	case Updated:
 		detail = e.Detail
 	}
 	say := e.sayer(language)

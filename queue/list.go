@@ -8,6 +8,7 @@ import (
 	"homemail/dsn"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 )
 
 // A Filter says which messages to list. Zero values leave nothing out.
@@ -114,7 +115,7 @@ func summarize(it *store.Item, to []*store.QueueRecipient, language string) Summ
 		switch {
 		case r.Hold != "":
 			if s.Held++; s.Hold == "" {
-				s.Hold = r.Hold
+				s.Hold = held(r.Hold, language)
 			}
 		case s.Next.IsZero() || r.Due.Before(s.Next):
 			s.Next = r.Due
@@ -151,8 +152,12 @@ func (q *Queue) Show(id, language string) (list []Detail, err error) {
 	return list, nil
 }
 
+// held is why a message is held, in a language. It is kept in English, and what an
+// owner typed as it was typed.
+func held(reason, language string) string { return words.Recall("queue.hold.", reason).In(language) }
+
 func detail(r *store.QueueRecipient, language string) Recipient {
-	d := Recipient{To: r.Path, Notify: r.Notify, State: r.State, Hold: r.Hold, Ended: r.Ended, Count: r.Tries, Age: r.Age}
+	d := Recipient{To: r.Path, Notify: r.Notify, State: r.State, Hold: held(r.Hold, language), Ended: r.Ended, Count: r.Tries, Age: r.Age}
 	if r.State == store.Queued && r.Hold == "" {
 		d.Next = r.Due
 	}

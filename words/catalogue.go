@@ -42,6 +42,27 @@ func (p Phrase) Places() (list []string) {
 	return list
 }
 
+// match finds the values that make a phrase say this.
+func (p Phrase) match(said string) (args []any, ok bool) {
+	rest, open := said, ""
+	for text, place := range places(p.Other) {
+		before, after, found := strings.Cut(rest, text)
+		switch {
+		case open == "" && (!found || before != ""):
+			return nil, false
+		case open != "" && text == "" && place == "": // the last value goes to the end
+			before, after = rest, ""
+		case open != "" && (!found || before == ""):
+			return nil, false
+		}
+		if open != "" {
+			args = append(args, open, before)
+		}
+		rest, open = after, place
+	}
+	return args, rest == ""
+}
+
 // A Catalogue has phrases by key, of all languages. It does not change and may be
 // used by anybody at once.
 type Catalogue struct {

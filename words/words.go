@@ -86,6 +86,22 @@ func (m Message) Text() Text {
 	return Text{EN: m.In(string(English)), JA: m.In(string(Japanese))}
 }
 
+// Recall is what was said in English once and kept so, in every language: as the
+// first key says it that begins with prefix and has such words. What none says, as
+// a person's own words, stays as it is.
+func Recall(prefix, english string) Text {
+	c := House()
+	for _, key := range c.Keys(English) {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		if args, ok := c.Phrase(English, key).match(english); ok {
+			return Text{EN: english, JA: Say(key, args...).In(string(Japanese))}
+		}
+	}
+	return Text{EN: english, JA: english}
+}
+
 // A Reason is an error in words for people. As an error it speaks English, as
 // programs and logs do.
 type Reason struct {

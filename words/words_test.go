@@ -325,3 +325,19 @@ func TestSpeaks(t *testing.T) {
 		}
 	}
 }
+
+func TestRecall(t *testing.T) {
+	for said, want := range map[string]string{
+		"held by the owner": "管理者が保留しました",
+		"sending is paused: 201 recipients within a day, and 200 are allowed":                             "送信を一時停止しています: 1 日の宛先が 201 件 (上限は 200 件)",
+		"sending is paused: 51 recipients within a day that it never wrote to before, and 50 are allowed": "送信を一時停止しています: 初めての宛先が 1 日に 51 件 (上限は 50 件)",
+		"sending is paused: on holiday": "送信を一時停止しています: on holiday",
+		"ask Anna first":                "ask Anna first",
+		"":                              "",
+		"held by the owner, they say":   "held by the owner, they say",
+	} {
+		if got := Recall("queue.hold.", said); got.EN != said || got.JA != want {
+			t.Errorf("%q: %+v", said, got)
+		}
+	}
+}

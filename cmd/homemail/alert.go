@@ -11,6 +11,7 @@ import (
 	"homemail/check"
 	"homemail/mail"
 	"homemail/session"
+	"homemail/words"
 )
 
 const (
@@ -144,33 +145,26 @@ func (a *alerts) tellOutside(_ context.Context, id mail.AccountID, words func(st
 
 // alertWords are what an owner reads.
 func alertWords(list []turn, lang string) (subject, body string) {
-	ja := strings.HasPrefix(lang, "ja")
-	pick := func(en, japanese string) string {
-		if ja {
-			return japanese
-		}
-		return en
-	}
+	say := func(key string, args ...any) string { return words.Say("alert."+key, args...).In(lang) }
 	var b strings.Builder
 	bad := 0
 	for _, t := range list {
 		title := t.now.Title.In(lang)
 		if t.now.State != check.Bad {
-			fmt.Fprintf(&b, pick("%s: this works again.\n\n", "%s：正常に戻りました。\n\n"), title)
+			fmt.Fprintf(&b, "%s\n\n", say("again", "title", title))
 			continue
 		}
 		bad++
 		fmt.Fprintf(&b, "%s\n%s\n", title, t.now.Means.In(lang))
 		if do := t.now.Do.In(lang); do != "" {
-			fmt.Fprintf(&b, pick("What to do: %s\n", "対処方法：%s\n"), do)
+			fmt.Fprintf(&b, "%s\n", say("do", "do", do))
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString(pick("You get such a mail only when something changes. To look yourself: homemail check\n",
-		"このメールは状態が変わったときにだけ届きます。ご自分で確認するには：homemail check -lang ja\n"))
-	subject = pick("Your mail server works again", "メールサーバーは正常に戻りました")
+	b.WriteString(say("foot") + "\n")
+	subject = say("subject.good")
 	if bad > 0 {
-		subject = pick("Your mail server needs you: ", "メールサーバーの確認をお願いします：") + firstBad(list).Title.In(lang)
+		subject = say("subject.bad", "title", firstBad(list).Title)
 	}
 	return subject, b.String()
 }

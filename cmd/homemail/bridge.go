@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -55,7 +54,7 @@ func addBridge(in *invocation, f *flag.FlagSet) action {
 		}
 		q := admin.AddBridge{Account: a, For: mail.Path(args[1]), Untried: *untried}
 		var err error
-		if q.Password, err = in.secret("Password of "+a.User+" at "+a.Host+": ", *file); err != nil {
+		if q.Password, err = in.secret(in.say("ask.password", "user", a.User, "host", a.Host), *file); err != nil {
 			return err
 		}
 		var out admin.NewBridge
@@ -66,11 +65,11 @@ func addBridge(in *invocation, f *flag.FlagSet) action {
 			return in.print(out)
 		}
 		if !*untried {
-			fmt.Fprintf(in.stdout, "it works; %d messages are there\n", out.Report.Messages)
+			in.line("bridge.works", "n", out.Report.Messages)
 		}
-		fmt.Fprintf(in.stdout, "mail from %s will come to %s\n", a.Address, args[1])
+		in.line("bridge.comes", "address", a.Address, "to", args[1])
 		if a.SendVia == "" {
-			fmt.Fprintf(in.stdout, "to write as %s, tell how its mail is sent: homemail smarthost add, then homemail route sender %s NAME\n", a.Address, a.Address)
+			in.line("bridge.write", "address", a.Address, "again", a.Address)
 		}
 		return nil
 	}
@@ -111,7 +110,7 @@ func setBridgePassword(in *invocation, f *flag.FlagSet) action {
 	untried := f.Bool("untried", false, "keep it without trying it")
 	file := f.String("password-file", "", "read the password from a `FILE` instead of asking")
 	return func(ctx context.Context, args []string) error {
-		password, err := in.secret("New password of "+args[0]+" there: ", *file)
+		password, err := in.secret(in.say("ask.new-there", "address", args[0]), *file)
 		if err != nil {
 			return err
 		}

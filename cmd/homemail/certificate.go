@@ -22,22 +22,18 @@ func certificateCommands() []command {
 	}
 }
 
-func showCertificates(in *invocation, f *flag.FlagSet) action {
-	return in.certificates("certificate.list", admin.Empty{}, troubleLanguage(f))
+func showCertificates(in *invocation, _ *flag.FlagSet) action {
+	return in.certificates("certificate.list", admin.Empty{})
 }
 
-func retryCertificates(in *invocation, f *flag.FlagSet) action {
-	return in.certificates("certificate.retry", admin.Empty{}, troubleLanguage(f))
-}
-
-func troubleLanguage(f *flag.FlagSet) *string {
-	return f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+func retryCertificates(in *invocation, _ *flag.FlagSet) action {
+	return in.certificates("certificate.retry", admin.Empty{})
 }
 
 func agreeCertificates(in *invocation, f *flag.FlagSet) action {
-	email, lang := f.String("email", "", "`ADDRESS` where the authority may warn you"), troubleLanguage(f)
+	email := f.String("email", "", "`ADDRESS` where the authority may warn you")
 	return func(ctx context.Context, args []string) error {
-		return in.certificates("certificate.agree", admin.AgreeCA{Email: *email}, lang)(ctx, args)
+		return in.certificates("certificate.agree", admin.AgreeCA{Email: *email})(ctx, args)
 	}
 }
 
@@ -47,7 +43,7 @@ func withdrawCertificates(in *invocation, _ *flag.FlagSet) action {
 	}
 }
 
-func (in *invocation) certificates(verb string, q any, lang *string) action {
+func (in *invocation) certificates(verb string, q any) action {
 	return func(ctx context.Context, _ []string) error {
 		var c admin.Certificates
 		if err := in.ask(ctx, verb, q, &c); err != nil {
@@ -56,57 +52,55 @@ func (in *invocation) certificates(verb string, q any, lang *string) action {
 		if in.global.json {
 			return in.print(c)
 		}
-		in.tellCertificates(c, *lang)
+		in.tellCertificates(c)
 		return nil
 	}
 }
 
-func (in *invocation) tellCertificates(c admin.Certificates, lang string) {
+func (in *invocation) tellCertificates(c admin.Certificates) {
 	ca := c.Directory
 	if u, err := url.Parse(c.Directory); err == nil && u.Host != "" {
 		ca = u.Host
 	}
 	if c.Agreed == nil {
-		fmt.Fprintf(in.stdout, "%s is not asked for certificates. To have it asked, and to agree to its terms: homemail certificate agree\n", ca)
+		in.line("certificate.not-asked", "ca", ca)
 	} else {
-		fmt.Fprintf(in.stdout, "Certificates are asked of %s, as you agreed on %s.\n", ca, c.Agreed.Given.Local().Format(time.DateOnly))
+		in.line("certificate.asked", "ca", ca, "date", c.Agreed.Given.Local().Format(time.DateOnly))
 	}
 	for _, s := range c.Names {
-		fmt.Fprintf(in.stdout, "\n%s\n    %s\n", s.Name, shown(s))
+		fmt.Fprintf(in.stdout, "\n%s\n    %s\n", s.Name, in.shown(s))
 		if !s.Trouble.Empty() {
-			fmt.Fprintf(in.stdout, "    %s\n", s.Trouble.In(lang))
+			fmt.Fprintf(in.stdout, "    %s\n", s.Trouble.In(in.lang()))
 		}
 		if !s.Next.IsZero() && s.Doing == certs.Failed {
-			fmt.Fprintf(in.stdout, "    The next try is at %s.\n", s.Next.Local().Format("2006-01-02 15:04"))
+			fmt.Fprintf(in.stdout, "    %s\n", in.say("certificate.next", "time", s.Next.Local().Format("2006-01-02 15:04")))
 		}
 	}
 	if c.Fingerprint != "" {
-		fmt.Fprintf(in.stdout, "\nFingerprint of the certificate of %s, SHA-256:\n    %s\n", c.Host, colons(c.Fingerprint))
+		fmt.Fprintf(in.stdout, "\n%s\n    %s\n", in.say("certificate.fingerprint", "host", c.Host), colons(c.Fingerprint))
 	}
 }
 
 // shown says what somebody sees who asks for a name.
-func shown(s certs.Status) string {
+func (in *invocation) shown(s certs.Status) string {
 	until := s.NotAfter.Local().Format(time.DateOnly)
-	what := ""
+	what := in.say("certificate.none")
 	switch s.Shown {
 	case certs.Valid:
-		what = "trusted: by " + s.Issuer + " until " + until
+		what = in.say("certificate.valid", "issuer", s.Issuer, "until", until)
 	case certs.Expired:
-		what = "expired on " + until + ", by " + s.Issuer
+		what = in.say("certificate.expired", "issuer", s.Issuer, "until", until)
 	case certs.SelfSigned:
-		what = "made by this server itself: programs ask whether to trust it"
-	default:
-		what = "none: what is shown is for other names"
+		what = in.say("certificate.self-signed")
 	}
 	if s.Own {
-		what += ", from your files"
+		what += in.say("certificate.own")
 	}
 	switch s.Doing {
 	case certs.Ordering:
-		what += "; a new one is being ordered"
+		what += in.say("certificate.ordering")
 	case certs.Waiting:
-		what += "; waiting"
+		what += in.say("certificate.waiting")
 	}
 	return what
 }

@@ -22,7 +22,6 @@ type exitCode int
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func checkLine(in *invocation, f *flag.FlagSet) action {
-	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	last := f.Bool("last", false, "show what is known, without asking anybody")
 	detail := f.Bool("v", false, "show everything that was found, for those who know networks")
 	return func(ctx context.Context, args []string) error {
@@ -35,7 +34,7 @@ func checkLine(in *invocation, f *flag.FlagSet) action {
 				return err
 			}
 		} else {
-			fmt.Fprint(in.stdout, lineText{lang: *lang, detail: *detail, all: len(args) == 0, last: *last}.of(l))
+			fmt.Fprint(in.stdout, lineText{lang: in.lang(), detail: *detail, all: len(args) == 0, last: *last}.of(l))
 		}
 		if code := l.Worst.ExitCode(); code != 0 {
 			return exitCode(code)

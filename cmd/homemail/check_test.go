@@ -368,14 +368,12 @@ homemail check -v tells the details.
 		t.Error(v)
 	}
 	never := admin.Line{Results: []check.Result{{Name: "route", State: check.CouldNotTest}}}
-	if got := (lineText{lang: "en", last: true, all: true}).of(never); got != textNever.EN+"\n" {
+	if got := (lineText{lang: "en", last: true, all: true}).of(never); got != words.Say("cli.line.never").In("en")+"\n" {
 		t.Errorf("%q", got)
 	}
-	for _, x := range []map[check.State]check.Text{textStates} {
-		for state, text := range x {
-			if columns(text.EN)+2 > 12 || columns(text.JA)+2 > 12 {
-				t.Errorf("%s is too wide", state)
-			}
+	for state, key := range textStates {
+		if text := words.Say("cli.line." + key).Text(); columns(text.EN)+2 > 12 || columns(text.JA)+2 > 12 {
+			t.Errorf("%s is too wide", state)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"homemail/admin"
 	"homemail/check"
+	"homemail/words"
 )
 
 // A lineText puts what the checks found into words for an owner who may know
@@ -19,36 +20,20 @@ type lineText struct {
 	last   bool // what is known, and not what was just found out
 }
 
-// The words around the checks' own.
-var (
-	textStates = map[check.State]check.Text{
-		check.Good:         {EN: "good", JA: "良好"},
-		check.Waiting:      {EN: "waiting", JA: "処理中"},
-		check.CouldNotTest: {EN: "not known", JA: "未確認"},
-		check.Bad:          {EN: "bad", JA: "要対応"},
-	}
-	textModes = map[check.Mode]check.Text{
-		check.Direct:    {EN: "direct: mail comes here and leaves from here", JA: "直接: この機器で直接受信し、直接送信します"},
-		check.Smarthost: {EN: "smarthost: mail comes here, and leaves through a provider", JA: "中継: この機器で直接受信し、送信は中継サーバーを使います"},
-		check.Bridge:    {EN: "bridge: mail comes and leaves through a mailbox elsewhere", JA: "ブリッジ: 受信も送信も、ほかの受信箱を経由します"},
-		check.Gateway:   {EN: "gateway: mail comes and leaves through a server of yours elsewhere", JA: "ゲートウェイ: 受信も送信も、ほかの場所にあるサーバーを経由します"},
-		check.Inside:    {EN: "inside: mail only between the people of the house", JA: "家の中だけ: 家族の間だけでメールを使います"},
-	}
-	textNever    = check.Text{EN: "Nothing was tested yet. Test it with: homemail check", JA: "まだ何も確認していません。「homemail check」で確認できます。"}
-	textAsOf     = check.Text{EN: "This is what was known at %s. Test it again with: homemail check", JA: "%s の時点で確認した内容です。「homemail check」で再確認できます。"}
-	textAside    = check.Text{EN: "In brackets: what the way you are connected now does not need.", JA: "かっこの中は、現在の接続方法では必要のない項目です。"}
-	textWait     = check.Text{EN: "%d more cannot be tested before this is solved.", JA: "これが解決するまで、ほかの%d項目は確認できません。"}
-	textDo       = check.Text{EN: "What to do:", JA: "やること:"}
-	textFits     = check.Text{EN: "What fits: %s.", JA: "おすすめの接続方法: %s。"}
-	textMore     = check.Text{EN: "homemail check -v tells the details.", JA: "「homemail check -v」で詳細を表示します。"}
-	textSince    = check.Text{EN: "%s: %s since %s, tested %s", JA: "%s: %s (%sから、確認 %s)"}
-	textNotFound = check.Text{EN: "never", JA: "未実施"}
-)
+// textStates are the keys of the states.
+var textStates = map[check.State]string{
+	check.Good: "state.good", check.Waiting: "state.waiting", check.CouldNotTest: "state.unknown", check.Bad: "state.bad",
+}
 
 const (
 	textWidth  = 96 // columns, where words are broken
 	textIndent = 2
 )
+
+// say is a phrase around the checks' own.
+func (t lineText) say(key string, args ...any) string {
+	return words.Say("cli.line."+key, args...).In(t.lang)
+}
 
 // of is the whole text.
 func (t lineText) of(l admin.Line) string {
@@ -62,21 +47,21 @@ func (t lineText) of(l admin.Line) string {
 		aside = t.branch(&b, tree, r, 0) || aside
 	}
 	if aside {
-		fmt.Fprintf(&b, "\n%s\n", textAside.In(t.lang))
+		fmt.Fprintf(&b, "\n%s\n", t.say("aside"))
 	}
 	if list := t.todo(l.Results); len(list) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", textDo.In(t.lang))
+		fmt.Fprintf(&b, "\n%s\n", t.say("do"))
 		for i, do := range list {
 			hang(&b, fmt.Sprintf("%2d. ", i+1), do)
 		}
 	}
 	if t.all {
 		b.WriteString("\n")
-		hang(&b, "", fmt.Sprintf(textFits.In(t.lang), textModes[l.Recommend.Mode].In(t.lang)))
+		hang(&b, "", t.say("fits", "mode", t.say("mode."+string(l.Recommend.Mode))))
 		hang(&b, "", l.Recommend.Reason.In(t.lang))
 	}
 	if !t.detail && l.Worst != check.Good {
-		fmt.Fprintf(&b, "\n%s\n", textMore.In(t.lang))
+		fmt.Fprintf(&b, "\n%s\n", t.say("more"))
 	}
 	return b.String()
 }
@@ -90,10 +75,10 @@ func (t lineText) head(b *strings.Builder, list []check.Result) bool {
 		}
 	}
 	if newest.IsZero() {
-		fmt.Fprintln(b, textNever.In(t.lang))
+		fmt.Fprintln(b, t.say("never"))
 		return false
 	}
-	fmt.Fprintf(b, textAsOf.In(t.lang)+"\n\n", stamp(newest))
+	fmt.Fprintf(b, "%s\n\n", t.say("as-of", "time", stamp(newest)))
 	return true
 }
 
@@ -149,7 +134,7 @@ func because(by map[string]check.Result, r check.Result) string {
 // brackets. What waits for another is only counted there.
 func (t lineText) branch(b *strings.Builder, tree lineTree, r check.Result, depth int) (aside bool) {
 	if t.detail || r.Data["because"] == "" {
-		state := textStates[r.State].In(t.lang)
+		state := t.say(textStates[r.State])
 		if aside = !r.Needed && r.State != check.Good; aside {
 			state = "(" + state + ")"
 		}
@@ -157,7 +142,7 @@ func (t lineText) branch(b *strings.Builder, tree lineTree, r check.Result, dept
 		hang(b, margin, t.sentence(r))
 		inner := strings.Repeat(" ", columns(margin)+textIndent)
 		if n := tree.waits[r.Name]; n > 0 && !t.detail {
-			hang(b, inner, fmt.Sprintf(textWait.In(t.lang), n))
+			hang(b, inner, t.say("wait", "n", n))
 		}
 		if t.detail {
 			t.details(b, inner, r)
@@ -180,11 +165,11 @@ func (t lineText) sentence(r check.Result) string {
 }
 
 func (t lineText) details(b *strings.Builder, margin string, r check.Result) {
-	since, tested := textNotFound.In(t.lang), textNotFound.In(t.lang)
+	since, tested := t.say("untested"), t.say("untested")
 	if !r.Tested.IsZero() {
 		since, tested = stamp(r.Since), stamp(r.Tested)
 	}
-	hang(b, margin, fmt.Sprintf(textSince.In(t.lang), r.Name, r.Code, since, tested))
+	hang(b, margin, t.say("since", "name", r.Name, "code", r.Code, "since", since, "tested", tested))
 	if do := r.Do.In(t.lang); do != "" {
 		hang(b, margin+"→ ", do)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -25,7 +24,6 @@ func dnsCommands() []command {
 func showDNS(in *invocation, f *flag.FlagSet) action {
 	zone := f.Bool("zone", false, "print the records as lines of a zone file, and nothing else")
 	watch := f.Bool("watch", false, "look again until all of them are right")
-	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	ip := f.String("ip", "", "the house's public `ADDRESSES`, with a comma between; else what the DNS says now")
 	return func(ctx context.Context, args []string) error {
 		if !strings.Contains(args[0], ".") && isDNSCommand(args[0]) {
@@ -50,7 +48,7 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 			case *zone:
 				fmt.Fprint(in.stdout, p.Zone)
 			default:
-				in.tellDNS(p, *lang)
+				in.tellDNS(p)
 			}
 			for _, n := range p.Notes {
 				fmt.Fprintf(in.stderr, "homemail: %s\n", n)
@@ -59,14 +57,15 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 				return nil
 			}
 			if !*watch && !*zone && !in.global.json && len(p.Changes) > 0 {
-				fmt.Fprintf(in.stdout, "\nhomemail dns push %s makes these changes at your DNS provider, once you have set it.\n", p.Domain)
+				fmt.Fprintln(in.stdout)
+				in.line("dns.push", "domain", p.Domain)
 			}
 			if !*watch {
-				return fmt.Errorf("%d of %d records are not as they should be", wrong, len(p.Records))
+				return refuse("dns.wrong", "wrong", wrong, "all", len(p.Records))
 			}
 			select {
 			case <-ctx.Done():
-				return errors.New("some records are not as they should be yet")
+				return refuse("dns.not-yet")
 			case <-time.After(dnsEach):
 			}
 		}
@@ -94,20 +93,15 @@ func notRight(p admin.DNSPlan) (n int) {
 	return n
 }
 
-func (in *invocation) tellDNS(p admin.DNSPlan, lang string) {
+func (in *invocation) tellDNS(p admin.DNSPlan) {
 	if len(p.Records) == 0 {
-		fmt.Fprintf(in.stdout, "%s needs no records: mail neither comes nor goes by itself (mode %s)\n", p.Domain, p.Mode)
+		in.line("dns.none", "domain", p.Domain, "mode", p.Mode)
 		return
 	}
 	if p.Host.Name != "" {
-		fmt.Fprintf(in.stdout, "The records of %s are at %s. %s\n", p.Domain, p.Host.Name, p.Host.URL)
+		in.line("dns.host", "domain", p.Domain, "host", p.Host.Name, "url", p.Host.URL)
 	}
-	text := func(t dnsplan.Text) string {
-		if lang == "ja" {
-			return t.JA
-		}
-		return t.EN
-	}
+	text := func(t dnsplan.Text) string { return t.In(in.lang()) }
 	for _, r := range p.Results {
 		rec := r.Record
 		fmt.Fprintf(in.stdout, "\n%s  %s %s (%s)\n    %s\n", text(r.State.Text()), p.Host.TypedName(rec.Name), rec.Type, text(rec.Rank.Text()), text(rec.Purpose))
@@ -122,7 +116,7 @@ func (in *invocation) tellDNS(p admin.DNSPlan, lang string) {
 			continue
 		}
 		for _, v := range r.Now {
-			fmt.Fprintf(in.stdout, "    now: %s\n", v)
+			fmt.Fprintf(in.stdout, "    %s\n", in.say("dns.now", "value", v))
 		}
 		if why := text(r.Why); why != "" {
 			fmt.Fprintf(in.stdout, "    %s\n", why)

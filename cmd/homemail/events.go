@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -20,19 +19,6 @@ func eventCommands() []command {
 		{"where", "[ID]", "tell where mail is: the whole way of messages that came, went or were refused", 0, 1, where},
 		{"events", "", "list what happened: mail, sign-ins, what was changed", 0, 0, listEvents},
 	}
-}
-
-// language is that of the environment, for the -lang flag.
-func language() string {
-	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if v := os.Getenv(name); v != "" {
-			if strings.HasPrefix(v, "ja") {
-				return "ja"
-			}
-			return "en"
-		}
-	}
-	return "en"
 }
 
 // since reads a time before now: 90m, 24h, 7d, or a date.
@@ -53,7 +39,7 @@ func since(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: write 90m, 24h, 7d, 2026-01-31 or \"2026-01-31 18:00\"", s)
+	return time.Time{}, refuse("no-time", "text", s)
 }
 
 func where(in *invocation, f *flag.FlagSet) action {
@@ -61,10 +47,10 @@ func where(in *invocation, f *flag.FlagSet) action {
 	f.StringVar(&q.To, "to", "", "mail to this `ADDRESS`, or a part of it")
 	f.StringVar(&q.From, "from", "", "mail from this `ADDRESS`, or a part of it")
 	f.StringVar(&q.Subject, "subject", "", "mail with these `WORDS` in its subject")
-	f.StringVar(&q.Language, "lang", language(), "`LANGUAGE` of the answer: en or ja")
 	f.IntVar(&q.Limit, "n", 10, "at most `N` messages")
 	after := f.String("since", "", "not before `TIME`: 90m, 24h, 7d or a date")
 	return func(ctx context.Context, args []string) (err error) {
+		q.Language = in.lang()
 		if q.Since, err = since(*after); err != nil {
 			return err
 		}
@@ -83,7 +69,7 @@ func where(in *invocation, f *flag.FlagSet) action {
 			return in.print(found)
 		}
 		if len(found.Ways) == 0 {
-			fmt.Fprintln(in.stdout, "Nothing is known of such a message. What happened is kept for 30 days.")
+			in.line("where.nothing")
 		}
 		for i, w := range found.Ways {
 			if i > 0 {
@@ -92,7 +78,8 @@ func where(in *invocation, f *flag.FlagSet) action {
 			in.tellWay(w)
 		}
 		if found.Next != 0 {
-			fmt.Fprintln(in.stdout, "\nThere are more: -n shows more at once, -since and the others fewer.")
+			fmt.Fprintln(in.stdout)
+			in.line("where.more")
 		}
 		return nil
 	}
@@ -107,7 +94,7 @@ func (in *invocation) tellWay(w admin.Way) {
 		}
 	}
 	if subject == "" {
-		subject = "(no subject known)"
+		subject = in.say("where.no-subject")
 	}
 	fmt.Fprintf(in.stdout, "%s  %s\n", printable(subject), id)
 	for _, e := range w.Events {
@@ -150,13 +137,12 @@ func listEvents(in *invocation, f *flag.FlagSet) action {
 	q := admin.FindEvents{}
 	kinds := f.String("kind", "", "only these `KINDS`, such as refused,failed or mail for all that are about mail")
 	f.StringVar(&q.Text, "text", "", "only those with these `WORDS`")
-	f.StringVar(&q.Language, "lang", language(), "`LANGUAGE` of the answer: en or ja")
 	f.IntVar(&q.Limit, "n", 20, "at most `N` events")
 	account := f.String("account", "", "only those of the account with this `ADDRESS`")
 	after := f.String("since", "", "not before `TIME`: 90m, 24h, 7d or a date")
 	follow := f.Bool("follow", false, "go on with what happens from now on")
 	return func(ctx context.Context, _ []string) (err error) {
-		q.Account = mail.Path(*account)
+		q.Account, q.Language = mail.Path(*account), in.lang()
 		for _, k := range strings.FieldsFunc(*kinds, func(r rune) bool { return r == ',' }) {
 			if k == "mail" {
 				q.Kinds = append(q.Kinds, events.Mail()...)

@@ -12,9 +12,8 @@ import (
 func keyCommands() []command {
 	return []command{
 		{"dkim list", "[DOMAIN]", "show the keys that mail is signed with, as the records that the DNS needs", 0, 1, listKeys},
-		{"dkim rotate", "DOMAIN", "make new keys, to be published before they are used", 1, 1, changeKeys("dkim.rotate",
-			"Publish the new records. When the DNS has had them for two days: homemail dkim activate %s\n")},
-		{"dkim activate", "DOMAIN", "sign with the new keys from now on", 1, 1, activateKeys("The old records of %s must stay for another eight days: mail signed with them may still be on its way.\n")},
+		{"dkim rotate", "DOMAIN", "make new keys, to be published before they are used", 1, 1, changeKeys("dkim.rotate", "keys.publish")},
+		{"dkim activate", "DOMAIN", "sign with the new keys from now on", 1, 1, activateKeys("keys.stay")},
 	}
 }
 
@@ -42,7 +41,7 @@ func changeKeys(name, next string) func(*invocation, *flag.FlagSet) action {
 			if err := in.tellKeys(list); err != nil || in.global.json {
 				return err
 			}
-			fmt.Fprintf(in.stdout, next, args[0])
+			in.line(next, "domain", args[0])
 			return nil
 		}
 	}
@@ -59,7 +58,7 @@ func activateKeys(next string) func(*invocation, *flag.FlagSet) action {
 			if err := in.tellKeys(list); err != nil || in.global.json {
 				return err
 			}
-			fmt.Fprintf(in.stdout, next, args[0])
+			in.line(next, "domain", args[0])
 			return nil
 		}
 	}

@@ -74,7 +74,7 @@ func addMachine(in *invocation, f *flag.FlagSet) action {
 			fmt.Fprintf(in.stderr, "homemail: %s\n", c.Caution)
 		}
 		if !in.global.json {
-			fmt.Fprintf(in.stdout, "%s may send from %s as %s: tell it to use port 25 or 587, without a password\n", q.Name, q.Address, q.For)
+			in.line("machine.may", "name", q.Name, "address", q.Address, "owner", q.For)
 		}
 		return nil
 	}

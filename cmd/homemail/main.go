@@ -34,6 +34,8 @@ type invocation struct {
 	stdout io.Writer
 	stderr io.Writer
 	stdin  io.Reader
+	getenv func(string) string // nil means that the environment says nothing
+	reader string              // the language of who reads, once it was looked for
 	global globals
 }
 
@@ -42,12 +44,13 @@ type globals struct {
 	config string
 	data   string
 	json   bool
+	lang   string
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	in := &invocation{stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin}
+	in := &invocation{stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin, getenv: os.Getenv}
 	os.Exit(in.run(ctx, os.Args[1:]))
 }
 
@@ -63,6 +66,7 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 	flags.StringVar(&in.global.config, "config", "", "`FILE` with settings; without it the defaults apply")
 	flags.StringVar(&in.global.data, "data", "", "`DIR` of the data, instead of the one that the settings name")
 	flags.BoolVar(&in.global.json, "json", false, "print JSON, for programs")
+	flags.StringVar(&in.global.lang, "lang", "", "`LANGUAGE` of what is said: en or ja; without it that of the environment (LC_ALL, LC_MESSAGES, LANG), else that of the house")
 	flags.Usage = func() {
 		fmt.Fprintf(in.stderr, "usage: homemail %s\n\n%s\n\n", strings.TrimSpace(c.name+" "+c.args), c.about)
 		flags.PrintDefaults()
@@ -79,6 +83,10 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 		flags.Usage()
 		return 2
 	}
+	if !speaks(in.global.lang) {
+		fmt.Fprintf(in.stderr, "homemail: there is no language %q; right would be en or ja\n", in.global.lang)
+		return 2
+	}
 	said := &counted{Writer: in.stdout}
 	in.stdout = said
 	err = do(ctx, words)
@@ -86,7 +94,7 @@ func (in *invocation) run(ctx context.Context, args []string) int {
 		return int(code)
 	}
 	if err != nil {
-		fmt.Fprintf(in.stderr, "homemail: %v\n", err)
+		fmt.Fprintf(in.stderr, "homemail: %s\n", in.why(err))
 		return 1
 	}
 	if in.global.json && said.n == 0 && c.name != "serve" {
@@ -123,7 +131,8 @@ func (in *invocation) misunderstood(args []string) int {
 	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[len(args)-1]) {
 		return 0
 	}
-	fmt.Fprintf(in.stderr, "\nhomemail: there is no command %q\n", strings.Join(args, " "))
+	fmt.Fprintln(in.stderr)
+	fmt.Fprintf(in.stderr, "homemail: %s\n", in.say("no-command", "command", strings.Join(args, " ")))
 	return 2
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -98,7 +98,11 @@ func (in *invocation) ask(ctx context.Context, name string, request, answer any)
 		return errors.Join(err, s.Close())
 	}
 	h.address = h.newAddressWatch(h.addressOptions(h.line))
-	return errors.Join(local(ctx, h.admin(), name, request, answer), h.events.Close(), s.Close())
+	err = local(ctx, h.admin(), name, request, answer)
+	if in.reader = cmp.Or(in.reader, in.asked()); in.reader == "" {
+		in.reader = h.admin().Language() // while it is open
+	}
+	return errors.Join(err, h.events.Close(), s.Close())
 }
 
 func local(ctx context.Context, h *admin.House, name string, request, answer any) error {
@@ -130,12 +134,36 @@ func (in *invocation) print(v any) error {
 
 // table writes rows under a head.
 func (in *invocation) table(head string, rows [][]string) error {
-	t := tabwriter.NewWriter(in.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(head, " ", "\t"))
-	for _, r := range rows {
-		fmt.Fprintln(t, strings.Join(r, "\t"))
+	first := strings.Fields(head)
+	for i, name := range first {
+		first[i] = in.say("head." + strings.ToLower(name))
 	}
-	return t.Flush()
+	rows = append([][]string{first}, rows...)
+	widths := make([]int, len(first))
+	for _, r := range rows {
+		for i, cell := range r[:min(len(r), len(first))] {
+			widths[i] = max(widths[i], columns(cell))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		for i, cell := range r {
+			if i+1 < len(r) {
+				cell = pad(cell, widths[i]+2)
+			}
+			b.WriteString(cell)
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(in.stdout, b.String())
+	return err
+}
+
+// tellPassword shows once how to sign in.
+func (in *invocation) tellPassword(address mail.Path, password string) {
+	name, secret := in.say("sign-in-as"), in.say("password")
+	width := max(columns(name), columns(secret)) + 2
+	fmt.Fprintf(in.stdout, "%s%s\n%s%s\n\n", pad(name, width), address, pad(secret, width), password)
 }
 
 type action = func(context.Context, []string) error
@@ -165,7 +193,7 @@ func addAccount(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(a)
 		}
-		fmt.Fprintf(in.stdout, "made %s; next: homemail device add %s PHONE\n", a.Address, a.Address)
+		in.line("account.made", "address", a.Address, "again", a.Address)
 		return nil
 	}
 }
@@ -218,10 +246,10 @@ func removeAccount(in *invocation, f *flag.FlagSet) action {
 	yes := f.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, args []string) error {
 		if !*yes {
-			fmt.Fprintf(in.stderr, "This removes %s with all its mail, for good. Type the address to go on: ", args[0])
+			fmt.Fprintf(in.stderr, "%s ", in.say("account.removes", "address", args[0]))
 			line, _ := bufio.NewReader(in.stdin).ReadString('\n')
 			if strings.TrimSpace(line) != args[0] {
-				return errors.New("nothing was removed")
+				return refuse("account.kept")
 			}
 		}
 		return simply("account.remove")(in, f)(ctx, args)
@@ -266,7 +294,7 @@ func setKeep(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
 		days, err := strconv.Atoi(args[1])
 		if err != nil {
-			return fmt.Errorf("%q is not a number of days", args[1])
+			return refuse("no-days", "text", args[1])
 		}
 		return in.change(ctx, admin.Change{Address: mail.Path(args[0]), KeepDays: &days})
 	}
@@ -293,8 +321,8 @@ func (in *invocation) readPassword() (string, error) {
 		return strings.TrimRight(line, "\r\n"), err
 	}
 	var typed [2]string
-	for i, prompt := range []string{"New password: ", "Again: "} {
-		fmt.Fprint(in.stderr, prompt)
+	for i, prompt := range []string{in.say("ask.new"), in.say("ask.again")} {
+		fmt.Fprint(in.stderr, prompt, " ")
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(in.stderr)
 		if err != nil {
@@ -303,7 +331,7 @@ func (in *invocation) readPassword() (string, error) {
 		typed[i] = string(b)
 	}
 	if typed[0] != typed[1] {
-		return "", errors.New("the two differ; nothing was changed")
+		return "", refuse("passwords-differ")
 	}
 	return typed[0], nil
 }
@@ -322,7 +350,8 @@ func addDevice(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(d)
 		}
-		fmt.Fprintf(in.stdout, "Sign in as  %s\nPassword    %s\n\nThe password is shown this once. It is for %q alone.\n", d.Address, d.Password, args[1])
+		in.tellPassword(d.Address, d.Password)
+		in.line("device.once", "device", args[1])
 		return nil
 	}
 }
@@ -429,14 +458,14 @@ func status(in *invocation, _ *flag.FlagSet) action {
 			return in.print(s)
 		}
 		if s.Running {
-			fmt.Fprintf(in.stdout, "homemail %s runs since %s\n", s.Version, s.Started.Local().Format(time.DateTime))
+			in.line("status.runs", "version", s.Version, "since", s.Started.Local().Format(time.DateTime))
 		} else {
-			fmt.Fprintln(in.stdout, "no server is running")
+			in.line("status.stopped")
 		}
-		fmt.Fprintf(in.stdout, "%d accounts, %d messages, %s; domains: %s\n", s.Accounts, s.Messages, megabytes(s.Used), strings.Join(s.Domains, " "))
-		fmt.Fprintf(in.stdout, "disk: %s free, %s of it kept in reserve\n", megabytes(s.Disk.Free), megabytes(s.Disk.Reserve))
+		in.line("status.counts", "accounts", s.Accounts, "messages", s.Messages, "size", megabytes(s.Used), "domains", strings.Join(s.Domains, " "))
+		in.line("status.disk", "free", megabytes(s.Disk.Free), "reserve", megabytes(s.Disk.Reserve))
 		if s.Waiting > 0 {
-			fmt.Fprintf(in.stdout, "mail to %d recipients has not left yet; see: homemail queue list\n", s.Waiting)
+			in.line("status.waiting", "n", s.Waiting)
 		}
 		for _, n := range s.Notes {
 			fmt.Fprintln(in.stdout, n)
@@ -445,9 +474,9 @@ func status(in *invocation, _ *flag.FlagSet) action {
 		case !s.Healthy:
 			return errors.New(s.Problem)
 		case len(s.Notes) == 0:
-			fmt.Fprintln(in.stdout, "all is well")
+			in.line("status.well")
 		default:
-			fmt.Fprintln(in.stdout, "mail is taken and kept")
+			in.line("status.kept")
 		}
 		return nil
 	}
@@ -472,11 +501,10 @@ func checkStore(in *invocation, f *flag.FlagSet) action {
 					fmt.Fprintln(in.stdout, "    "+f.Done)
 				}
 			}
-			fmt.Fprintf(in.stdout, "%d accounts, %d mailboxes, %d messages, %d bodies of %s: %d findings\n",
-				r.Accounts, r.Mailboxes, r.Messages, r.Blobs, megabytes(r.Bytes), len(r.Findings))
+			in.line("check.counts", "accounts", r.Accounts, "mailboxes", r.Mailboxes, "messages", r.Messages, "bodies", r.Blobs, "size", megabytes(r.Bytes), "findings", len(r.Findings))
 		}
 		if n := unmended(r); n > 0 {
-			return fmt.Errorf("%d things are not as they must be", n)
+			return refuse("check.wrong", "n", n)
 		}
 		return nil
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -40,7 +39,6 @@ func removeNamed(operation string) func(*invocation, *flag.FlagSet) action {
 }
 
 func listProviders(in *invocation, f *flag.FlagSet) action {
-	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	return func(context.Context, []string) error {
 		list := publish.Providers()
 		if in.global.json {
@@ -51,11 +49,11 @@ func listProviders(in *invocation, f *flag.FlagSet) action {
 			for _, c := range p.Credentials {
 				more := ""
 				if c.Optional {
-					more = " (optional)"
+					more = " (" + in.say("optional") + ")"
 				}
-				fmt.Fprintf(in.stdout, "    %s=  %s%s\n", c.Name, inLanguage(c.Label, *lang), more)
+				fmt.Fprintf(in.stdout, "    %s=  %s%s\n", c.Name, c.Label.In(in.lang()), more)
 			}
-			fmt.Fprintf(in.stdout, "    %s\n", inLanguage(p.Where, *lang))
+			fmt.Fprintf(in.stdout, "    %s\n", p.Where.In(in.lang()))
 			if p.URL != "" {
 				fmt.Fprintf(in.stdout, "    %s\n", p.URL)
 			}
@@ -86,7 +84,7 @@ func setProvider(in *invocation, f *flag.FlagSet) action {
 		for _, note := range n.Notes {
 			fmt.Fprintf(in.stderr, "homemail: %s\n", note)
 		}
-		fmt.Fprintf(in.stdout, "%s can be changed at %s; next: homemail dns push DOMAIN\n", args[0], info.Name)
+		in.line("provider.set", "zone", args[0], "provider", info.Name)
 		return nil
 	}
 }
@@ -99,7 +97,7 @@ func findProvider(id string) (publish.ProviderInfo, error) {
 		}
 		known = append(known, p.ID)
 	}
-	return publish.ProviderInfo{}, fmt.Errorf("there is no provider %q; known are %s", id, strings.Join(known, ", "))
+	return publish.ProviderInfo{}, refuse("no-provider", "name", id, "list", strings.Join(known, ", "))
 }
 
 // credentials asks at a terminal for each, and elsewhere reads lines name=value.
@@ -116,7 +114,7 @@ func (in *invocation) credentials(info publish.ProviderInfo, file string) (map[s
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return readCredentials(in.stdin)
 	}
-	fmt.Fprintf(in.stderr, "%s\n%s\n", info.Where.EN, info.URL)
+	fmt.Fprintf(in.stderr, "%s\n%s\n", info.Where.In(in.lang()), info.URL)
 	lines, out := bufio.NewReader(f), map[string]string{}
 	for _, c := range info.Credentials {
 		prompt := c.Label.EN
@@ -135,7 +133,7 @@ func (in *invocation) credentials(info publish.ProviderInfo, file string) (map[s
 			typed, err = lines.ReadString('\n')
 		}
 		if err != nil {
-			return nil, errors.New("nothing was kept")
+			return nil, refuse("nothing-kept")
 		}
 		if typed = strings.TrimSpace(typed); typed != "" {
 			out[c.Name] = typed
@@ -157,7 +155,7 @@ func readCredentials(r io.Reader) (map[string]string, error) {
 		}
 		name, value, ok := strings.Cut(line, "=")
 		if !ok {
-			return nil, fmt.Errorf("line %d of the credentials is not name=value", n) // and may be a secret
+			return nil, refuse("credentials-line", "n", n) // and may be a secret
 		}
 		out[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
@@ -167,7 +165,7 @@ func readCredentials(r io.Reader) (map[string]string, error) {
 func followProvider(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
 		if args[1] != "on" && args[1] != "off" {
-			return fmt.Errorf("%q is neither on nor off", args[1])
+			return refuse("on-off", "text", args[1])
 		}
 		return in.ask(ctx, "zone.follow", admin.FollowZone{Zone: args[0], Follow: args[1] == "on"}, &admin.Empty{})
 	}
@@ -219,7 +217,7 @@ func updaterText(u *admin.Updater) (addresses, state string) {
 
 func addDyndns(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
-		password, err := in.readSecret("Password or token at the service: ")
+		password, err := in.readSecret(in.say("ask.service"))
 		if err != nil {
 			return err
 		}
@@ -234,7 +232,7 @@ func (in *invocation) readSecret(prompt string) (string, error) {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return in.readPassword()
 	}
-	fmt.Fprint(in.stderr, prompt)
+	fmt.Fprint(in.stderr, prompt, " ")
 	b, err := term.ReadPassword(int(f.Fd()))
 	fmt.Fprintln(in.stderr)
 	return string(b), err

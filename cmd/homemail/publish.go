@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -34,15 +33,15 @@ const triesPushed = 3
 // A pushing is one way to plan changes, and to do them once they were shown.
 type pushing struct {
 	plan, apply string // operations
-	nothing     string // to say if nothing is to be done
-	question    string
+	nothing     string // key of what to say if nothing is to be done
+	question    string // key
 }
 
 // errPushed says that something was not done, which was told already.
-var errPushed = errors.New("not all was done; to do the same again is safe")
+var errPushed = refuse("push.part")
 
 // push plans, shows, asks, does exactly what was shown, and tells what was done.
-func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool, lang string) error {
+func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool) error {
 	answers := bufio.NewReader(in.stdin)
 	for try := 1; ; try++ {
 		var plan admin.Push
@@ -53,7 +52,7 @@ func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool
 			return in.print(plan)
 		}
 		if !in.global.json {
-			in.tellPush(plan, lang)
+			in.tellPush(plan)
 		}
 		todo, n := bare(plan.Changes)
 		if n == 0 {
@@ -61,16 +60,16 @@ func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool
 				return in.print(plan)
 			}
 			if slices.ContainsFunc(plan.Changes, func(c publish.Changes) bool { return len(c.ByHand) > 0 }) {
-				return errors.New("homemail has nothing to change; what is told above can only be done by hand")
+				return refuse("push.by-hand")
 			}
-			fmt.Fprintln(in.stdout, p.nothing)
+			in.line(p.nothing)
 			return nil
 		}
 		if !yes {
-			fmt.Fprintf(in.stderr, "\n%s [y/N] ", p.question)
+			fmt.Fprintf(in.stderr, "\n%s [y/N] ", in.say(p.question))
 			line, _ := answers.ReadString('\n')
 			if a := strings.ToLower(strings.TrimSpace(line)); a != "y" && a != "yes" {
-				return errors.New("nothing was changed")
+				return refuse("nothing-changed")
 			}
 		}
 		var done []admin.Pushed
@@ -78,10 +77,10 @@ func (in *invocation) push(ctx context.Context, p pushing, request any, yes bool
 			return err
 		}
 		if allChanged(done) && try < triesPushed {
-			fmt.Fprintln(in.stderr, "homemail: the records have changed meanwhile, so that nothing was done; planning again")
+			fmt.Fprintf(in.stderr, "homemail: %s\n", in.say("push.again"))
 			continue
 		}
-		return in.tellPushed(done, lang)
+		return in.tellPushed(done)
 	}
 }
 
@@ -108,21 +107,21 @@ func allChanged(done []admin.Pushed) bool {
 }
 
 // tellPush shows changes: what is done, and what has to be done by hand.
-func (in *invocation) tellPush(p admin.Push, lang string) {
+func (in *invocation) tellPush(p admin.Push) {
 	for _, n := range p.Notes {
 		fmt.Fprintf(in.stderr, "homemail: %s\n", n)
 	}
 	for _, c := range p.Changes {
 		if !c.None() {
-			fmt.Fprintf(in.stdout, "Changes in the zone %s:\n%s", dnsplan.Display(c.Zone), indent(c.String()))
+			fmt.Fprintf(in.stdout, "%s\n%s", in.say("push.changes", "zone", dnsplan.Display(c.Zone)), indent(c.String()))
 		}
 		for _, r := range c.ByHand {
-			fmt.Fprintf(in.stdout, "Only by hand: %s %s. %s\n", dnsplan.Display(r.Record.Name), r.Record.Type, inLanguage(r.Why, lang))
+			in.line("push.only", "name", dnsplan.Display(r.Record.Name), "type", r.Record.Type, "why", r.Why.In(in.lang()))
 			for _, v := range r.Now {
-				fmt.Fprintf(in.stdout, "    now:       %s\n", v)
+				fmt.Fprintf(in.stdout, "    %s\n", in.say("push.now", "value", v))
 			}
 			for _, v := range r.Should {
-				fmt.Fprintf(in.stdout, "    should be: %s\n", v)
+				fmt.Fprintf(in.stdout, "    %s\n", in.say("push.should", "value", v))
 			}
 		}
 		in.tellRecords("This provider has no such records; the mail works without them", c.Unable)
@@ -146,15 +145,8 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
 }
 
-func inLanguage(t dnsplan.Text, lang string) string {
-	if lang == "ja" {
-		return t.JA
-	}
-	return t.EN
-}
-
 // tellPushed tells what was done and what was not.
-func (in *invocation) tellPushed(done []admin.Pushed, lang string) error {
+func (in *invocation) tellPushed(done []admin.Pushed) error {
 	failed := false
 	for _, d := range done {
 		failed = failed || d.Error != ""
@@ -165,7 +157,7 @@ func (in *invocation) tellPushed(done []admin.Pushed, lang string) error {
 		}
 	} else {
 		for _, d := range done {
-			fmt.Fprintf(in.stdout, "%s: %s\n", dnsplan.Display(d.Zone), inLanguage(d.Report.Text(), lang))
+			fmt.Fprintf(in.stdout, "%s: %s\n", dnsplan.Display(d.Zone), d.Report.Text().In(in.lang()))
 			if d.Error != "" {
 				fmt.Fprintf(in.stdout, "    %s\n", d.Error)
 			}
@@ -178,20 +170,20 @@ func (in *invocation) tellPushed(done []admin.Pushed, lang string) error {
 }
 
 // pushFlags are those of commands that push.
-func pushFlags(f *flag.FlagSet) (yes *bool, lang *string) {
-	return f.Bool("yes", false, "do not ask; without it -json only shows the plan"), f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+func pushFlags(f *flag.FlagSet) (yes *bool) {
+	return f.Bool("yes", false, "do not ask; without it -json only shows the plan")
 }
 
 func pushDNS(in *invocation, f *flag.FlagSet) action {
-	yes, lang := pushFlags(f)
+	yes := pushFlags(f)
 	ip := f.String("ip", "", "the house's public `ADDRESSES`, with a comma between; else those that are known")
 	return func(ctx context.Context, args []string) error {
 		addrs, err := parseAddrs(*ip)
 		if err != nil {
 			return err
 		}
-		return in.push(ctx, pushing{"publish.plan", "publish.apply", "Nothing has to be changed.", "Make these changes?"},
-			admin.PlanPush{Domain: args[0], Addresses: addrs}, *yes, *lang)
+		return in.push(ctx, pushing{"publish.plan", "publish.apply", "push.nothing", "push.question"},
+			admin.PlanPush{Domain: args[0], Addresses: addrs}, *yes)
 	}
 }
 
@@ -200,7 +192,7 @@ func parseAddrs(list string) (out []netip.Addr, err error) {
 	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not an IP address", s)
+			return nil, refuse("no-ip", "text", s)
 		}
 		out = append(out, a)
 	}
@@ -208,19 +200,19 @@ func parseAddrs(list string) (out []netip.Addr, err error) {
 }
 
 func switchMX(in *invocation, f *flag.FlagSet) action {
-	yes, lang := pushFlags(f)
+	yes := pushFlags(f)
 	force := f.Bool("force", false, "switch though other records are not right yet")
 	return func(ctx context.Context, args []string) error {
-		return in.push(ctx, pushing{"mx.plan", "mx.switch", "The MX is as it should be.", "From then on mail comes here. Do it?"},
-			admin.PlanPush{Domain: args[0], Force: *force}, *yes, *lang)
+		return in.push(ctx, pushing{"mx.plan", "mx.switch", "mx.nothing", "mx.question"},
+			admin.PlanPush{Domain: args[0], Force: *force}, *yes)
 	}
 }
 
 func restoreMX(in *invocation, f *flag.FlagSet) action {
-	yes, lang := pushFlags(f)
+	yes := pushFlags(f)
 	return func(ctx context.Context, args []string) error {
-		return in.push(ctx, pushing{"mx.restore-plan", "mx.restore", "The MX is as it was before.", "From then on mail goes there again. Do it?"},
-			admin.Domain{Domain: args[0]}, *yes, *lang)
+		return in.push(ctx, pushing{"mx.restore-plan", "mx.restore", "mx.restored", "mx.back"},
+			admin.Domain{Domain: args[0]}, *yes)
 	}
 }
 
@@ -233,22 +225,22 @@ func showMX(in *invocation, _ *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(m)
 		}
-		fmt.Fprintf(in.stdout, "now:    %s\n", orNone(m.Now))
+		in.line("mx.now", "list", in.orNone(m.Now))
 		if m.Error != "" {
 			fmt.Fprintf(in.stdout, "        %s\n", m.Error)
 		}
 		if m.Former == nil {
-			fmt.Fprintln(in.stdout, "before: not known; homemail has not switched it")
+			in.line("mx.unknown")
 			return nil
 		}
-		fmt.Fprintf(in.stdout, "before: %s (until %s)\n", orNone(m.Former.Values), m.Former.At.Local().Format(time.DateTime))
+		in.line("mx.before", "list", in.orNone(m.Former.Values), "until", m.Former.At.Local().Format(time.DateTime))
 		return nil
 	}
 }
 
-func orNone(list []string) string {
+func (in *invocation) orNone(list []string) string {
 	if len(list) == 0 {
-		return "none"
+		return in.say("none")
 	}
 	return strings.Join(list, ", ")
 }

@@ -20,7 +20,7 @@ func queueCommands() []command {
 		{"queue show", "ID", "show all that is known of a message: every try, and what the other server said", 1, 1, showQueue},
 		{"queue retry", "ID|all|@DOMAIN", "try again now, whatever the schedule says", 1, 1, retryQueue},
 		{"queue hold", "ID", "keep a message until it is released", 1, 1, holdQueue},
-		{"queue release", "ID", "let a message go on that was held", 1, 1, changeQueue("queue.release", "released for %d recipients\n")},
+		{"queue release", "ID", "let a message go on that was held", 1, 1, changeQueue("queue.release", "queue.released")},
 		{"queue remove", "ID", "take a message out of the queue for good", 1, 1, removeQueue},
 	}
 }
@@ -31,10 +31,9 @@ func listQueue(in *invocation, f *flag.FlagSet) action {
 	f.BoolVar(&q.Held, "held", false, "only what is held")
 	f.BoolVar(&q.Done, "done", false, "also what has left or failed in the last seven days")
 	f.IntVar(&q.Limit, "limit", 0, "at most `N` messages")
-	f.StringVar(&q.Language, "lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	from := f.String("account", "", "only what this `ADDRESS` wrote")
 	return func(ctx context.Context, _ []string) error {
-		q.Account = mail.Path(*from)
+		q.Account, q.Language = mail.Path(*from), in.lang()
 		var list []queue.Summary
 		if err := in.ask(ctx, "queue.list", q, &list); err != nil {
 			return err
@@ -43,7 +42,7 @@ func listQueue(in *invocation, f *flag.FlagSet) action {
 			return in.print(list)
 		}
 		if len(list) == 0 {
-			fmt.Fprintln(in.stdout, "nothing waits")
+			in.line("queue.empty")
 			return nil
 		}
 		var rows [][]string
@@ -94,18 +93,17 @@ func next(at time.Time, waiting, held int) string {
 	return at.Local().Format("Mon 15:04:05")
 }
 
-func showQueue(in *invocation, f *flag.FlagSet) action {
-	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
+func showQueue(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
 		var list []queue.Detail
-		if err := in.ask(ctx, "queue.show", admin.QueueID{ID: args[0], Language: *lang}, &list); err != nil {
+		if err := in.ask(ctx, "queue.show", admin.QueueID{ID: args[0], Language: in.lang()}, &list); err != nil {
 			return err
 		}
 		if in.global.json {
 			return in.print(list)
 		}
 		for _, d := range list {
-			fmt.Fprintf(in.stdout, "%s (number %d), %s by %s, %s, queued %s\n", d.ID, d.Number, d.Origin, sender(d.From), megabytes(d.Size), d.Queued.Local().Format(time.DateTime))
+			in.line("queue.head", "id", d.ID, "n", d.Number, "origin", d.Origin, "sender", sender(d.From), "size", megabytes(d.Size), "time", d.Queued.Local().Format(time.DateTime))
 			for _, r := range d.Recipients {
 				in.tellRecipient(r)
 			}
@@ -115,21 +113,21 @@ func showQueue(in *invocation, f *flag.FlagSet) action {
 }
 
 func (in *invocation) tellRecipient(r queue.Recipient) {
-	state := string(r.State)
+	state := in.say("queue.state." + string(r.State))
 	switch {
 	case r.Hold != "":
-		state = "held: " + r.Hold
+		state = in.say("queue.state.held", "why", r.Hold)
 	case r.State == store.Queued:
-		state += ", next try " + next(r.Next, 1, 0)
+		state = in.say("queue.state.next", "state", state, "next", next(r.Next, 1, 0))
 	case !r.Ended.IsZero():
 		state += " " + r.Ended.Local().Format(time.DateTime)
 	}
-	fmt.Fprintf(in.stdout, "\n  to %s: %s\n", r.To, state)
+	fmt.Fprintf(in.stdout, "\n  %s\n", in.say("queue.to", "address", r.To, "state", state))
 	for _, t := range r.Tries {
 		words := strings.TrimSpace(strings.Join([]string{t.What, t.Why, t.Todo}, " "))
 		fmt.Fprintf(in.stdout, "    %s  %s\n", t.At.Local().Format(time.DateTime), words)
 		if said := t.Reply.String(); said != "" {
-			fmt.Fprintf(in.stdout, "        %s said: %s\n", orUnknown(t.Remote), strings.ReplaceAll(said, "\n", "\n        "))
+			fmt.Fprintf(in.stdout, "        %s\n", in.say("queue.said", "remote", orUnknown(t.Remote), "said", strings.ReplaceAll(said, "\n", "\n        ")))
 		}
 		if t.TLS != "" {
 			fmt.Fprintf(in.stdout, "        %s\n", t.TLS)
@@ -147,14 +145,14 @@ func orUnknown(remote string) string {
 func retryQueue(in *invocation, _ *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
 		if domain, ok := strings.CutPrefix(args[0], "@"); ok {
-			return in.askCount(ctx, "queue.retry-domain", admin.Domain{Domain: domain}, "trying %d domains\n")
+			return in.askCount(ctx, "queue.retry-domain", admin.Domain{Domain: domain}, "queue.domains")
 		}
-		return in.askCount(ctx, "queue.retry", admin.QueueID{ID: args[0]}, "trying %d\n")
+		return in.askCount(ctx, "queue.retry", admin.QueueID{ID: args[0]}, "queue.trying")
 	}
 }
 
 // askCount asks for something that answers with a number.
-func (in *invocation) askCount(ctx context.Context, name string, request any, words string) error {
+func (in *invocation) askCount(ctx context.Context, name string, request any, key string) error {
 	var n admin.Count
 	if err := in.ask(ctx, name, request, &n); err != nil {
 		return err
@@ -162,28 +160,28 @@ func (in *invocation) askCount(ctx context.Context, name string, request any, wo
 	if in.global.json {
 		return in.print(n)
 	}
-	fmt.Fprintf(in.stdout, words, n.Count)
+	in.line(key, "n", n.Count)
 	return nil
 }
 
 func holdQueue(in *invocation, f *flag.FlagSet) action {
 	reason := f.String("reason", "", "`WORDS` to remember why")
 	return func(ctx context.Context, args []string) error {
-		return in.askCount(ctx, "queue.hold", admin.QueueID{ID: args[0], Reason: *reason}, "held for %d recipients\n")
+		return in.askCount(ctx, "queue.hold", admin.QueueID{ID: args[0], Reason: *reason}, "queue.held")
 	}
 }
 
 func removeQueue(in *invocation, f *flag.FlagSet) action {
 	tell := f.Bool("tell", false, "tell the sender by a delivery report")
 	return func(ctx context.Context, args []string) error {
-		return in.askCount(ctx, "queue.remove", admin.QueueID{ID: args[0], Tell: *tell}, "removed for %d recipients\n")
+		return in.askCount(ctx, "queue.remove", admin.QueueID{ID: args[0], Tell: *tell}, "queue.removed")
 	}
 }
 
-func changeQueue(name, words string) func(*invocation, *flag.FlagSet) action {
+func changeQueue(name, key string) func(*invocation, *flag.FlagSet) action {
 	return func(in *invocation, _ *flag.FlagSet) action {
 		return func(ctx context.Context, args []string) error {
-			return in.askCount(ctx, name, admin.QueueID{ID: args[0]}, words)
+			return in.askCount(ctx, name, admin.QueueID{ID: args[0]}, key)
 		}
 	}
 }

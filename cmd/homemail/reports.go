@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"homemail/admin"
@@ -28,20 +27,9 @@ func reportCommands() []command {
 	}
 }
 
-// saidIn says texts in a language.
-func saidIn(lang string) func(reports.Text) string {
-	return func(t reports.Text) string {
-		if strings.HasPrefix(strings.ToLower(lang), "ja") {
-			return t.JA
-		}
-		return t.EN
-	}
-}
-
 func dnsPolicy(in *invocation, f *flag.FlagSet) action {
 	dmarc := f.String("dmarc", "", "set DMARC to `POLICY`: none, quarantine or reject")
 	sts := f.String("sts", "", "set MTA-STS to `MODE`: none, testing or enforce")
-	lang := f.String("lang", "en", "`LANGUAGE` of the explanations: en or ja")
 	return func(ctx context.Context, args []string) error {
 		var p admin.DomainPolicy
 		if err := in.ask(ctx, "dns.policy", admin.SetPolicy{Domain: args[0], DMARC: *dmarc, STS: *sts}, &p); err != nil {
@@ -50,20 +38,19 @@ func dnsPolicy(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(p)
 		}
-		in.tellProposal("DMARC", p.DMARC, "dns policy "+p.Domain+" -dmarc", *lang)
-		in.tellProposal("MTA-STS", p.STS, "dns policy "+p.Domain+" -sts", *lang)
+		in.tellProposal("DMARC", p.DMARC, "dns policy "+p.Domain+" -dmarc")
+		in.tellProposal("MTA-STS", p.STS, "dns policy "+p.Domain+" -sts")
 		if *dmarc+*sts != "" {
-			fmt.Fprintf(in.stdout, "%s homemail dns %s\n", saidIn(*lang)(reports.Text{EN: "The records have changed. See:", JA: "レコードが変わりました。確認："}), p.Domain)
+			fmt.Fprintf(in.stdout, "%s homemail dns %s\n", in.say("reports.changed"), p.Domain)
 		}
 		return nil
 	}
 }
 
-func (in *invocation) tellProposal(name string, p reports.Proposal, command, lang string) {
-	say := saidIn(lang)
-	fmt.Fprintf(in.stdout, "%s: %s\n    %s\n", name, p.Now, say(p.Why))
+func (in *invocation) tellProposal(name string, p reports.Proposal, command string) {
+	fmt.Fprintf(in.stdout, "%s: %s\n    %s\n", name, p.Now, p.Why.In(in.lang()))
 	if p.Ready {
-		fmt.Fprintf(in.stdout, "    %s homemail %s %s\n", say(reports.Text{EN: "To do it:", JA: "実行するには："}), command, p.Next)
+		fmt.Fprintf(in.stdout, "    %s homemail %s %s\n", in.say("reports.do"), command, p.Next)
 	}
 }
 
@@ -73,7 +60,7 @@ func trustReporter(in *invocation, _ *flag.FlagSet) action {
 		if word == "default" {
 			word = ""
 		} else if word != reports.Believed && word != reports.Ignored {
-			return fmt.Errorf("a reporter is believed, ignored or default, not %q", word)
+			return refuse("trust", "text", word)
 		}
 		return in.ask(ctx, "reports.trust", admin.Reporter{Reporter: args[0], Trust: word}, &admin.Empty{})
 	}
@@ -87,7 +74,6 @@ func mySource(in *invocation, f *flag.FlagSet) action {
 }
 
 func showReports(in *invocation, f *flag.FlagSet) action {
-	lang := f.String("lang", "en", "`LANGUAGE`: en or ja")
 	all := f.Bool("all", false, "list every source, not only those that sent most")
 	return func(ctx context.Context, args []string) error {
 		var q admin.ReportedDomain
@@ -105,7 +91,7 @@ func showReports(in *invocation, f *flag.FlagSet) action {
 			if i > 0 {
 				fmt.Fprintln(in.stdout)
 			}
-			if err := in.tellReports(r, *lang, *all); err != nil {
+			if err := in.tellReports(r, *all); err != nil {
 				return err
 			}
 		}
@@ -117,14 +103,10 @@ func showReports(in *invocation, f *flag.FlagSet) action {
 const fewSources = 15
 
 // tellReports writes what is known about a domain.
-func (in *invocation) tellReports(r admin.DomainReports, lang string, all bool) error {
-	say := saidIn(lang)
-	line := func(en, ja string, args ...any) {
-		fmt.Fprintf(in.stdout, say(reports.Text{EN: en, JA: ja})+"\n", args...)
-	}
+func (in *invocation) tellReports(r admin.DomainReports, all bool) error {
 	fmt.Fprintln(in.stdout, r.Domain)
-	in.tellProposal("DMARC", r.NextDMARC, "dns policy "+r.Domain+" -dmarc", lang)
-	in.tellProposal("MTA-STS", r.NextSTS, "dns policy "+r.Domain+" -sts", lang)
+	in.tellProposal("DMARC", r.NextDMARC, "dns policy "+r.Domain+" -dmarc")
+	in.tellProposal("MTA-STS", r.NextSTS, "dns policy "+r.Domain+" -sts")
 	var day reports.Day
 	for _, d := range r.Days {
 		day.Passed += d.Passed
@@ -134,50 +116,51 @@ func (in *invocation) tellReports(r admin.DomainReports, lang string, all bool) 
 		day.Broken += d.Broken
 	}
 	if len(r.DMARC) > 0 {
-		line("\nMessages in your name: %d passed, %d of your own failed, %d of others failed.", "\nあなたの名前のメール：合格 %d 通、自分のメールの不合格 %d 通、他人のものの不合格 %d 通。", day.Passed, day.Failed, day.Forged)
-		if err := in.tellReporters(r.DMARC, lang); err != nil {
+		fmt.Fprintln(in.stdout)
+		in.line("reports.messages", "passed", day.Passed, "failed", day.Failed, "forged", day.Forged)
+		if err := in.tellReporters(r.DMARC); err != nil {
 			return err
 		}
-		if err := in.tellSources(r, lang, all); err != nil {
+		if err := in.tellSources(r, all); err != nil {
 			return err
 		}
 	}
 	if len(r.TLS) > 0 {
-		line("\nDeliveries to you: %d encrypted, %d failed.", "\nあなたへの配送：暗号化 %d 件、失敗 %d 件。", day.Sessions, day.Broken)
-		if err := in.tellReporters(r.TLS, lang); err != nil {
+		fmt.Fprintln(in.stdout)
+		in.line("reports.deliveries", "encrypted", day.Sessions, "failed", day.Broken)
+		if err := in.tellReporters(r.TLS); err != nil {
 			return err
 		}
 	}
 	for _, f := range r.Failures {
-		fmt.Fprintf(in.stdout, "%s  %d  %s %s\n    %s\n", f.Last, f.Count, f.Type, f.MX, say(f.Remedy()))
+		fmt.Fprintf(in.stdout, "%s  %d  %s %s\n    %s\n", f.Last, f.Count, f.Type, f.MX, f.Remedy().In(in.lang()))
 	}
 	if o := r.Odd; o.Unread+o.Unproven+o.Foreign > 0 {
-		line("\nLeft alone since the start: %d not understood, %d of unproven origin, %d about others.", "\n起動後に数えなかったもの：読めない %d 通、差出人が確かでない %d 通、対象外 %d 通。", o.Unread, o.Unproven, o.Foreign)
+		fmt.Fprintln(in.stdout)
+		in.line("reports.odd", "unread", o.Unread, "unproven", o.Unproven, "foreign", o.Foreign)
 	}
 	return nil
 }
 
-func (in *invocation) tellReporters(list []reports.Reporter, lang string) error {
-	say := saidIn(lang)
+func (in *invocation) tellReporters(list []reports.Reporter) error {
 	var rows [][]string
 	for _, r := range list {
-		counts := reports.Text{EN: "yes", JA: "はい"}
+		counts := in.say("reports.counts.yes")
 		if !r.Counts {
-			counts = reports.Text{EN: "no: nobody here wrote to it", JA: "いいえ（こちらから送ったことがない）"}
+			counts = in.say("reports.counts.no")
 		}
 		switch r.Trust {
 		case reports.Believed:
-			counts = reports.Text{EN: "yes: you said so", JA: "はい（あなたが指定）"}
+			counts = in.say("reports.counts.believed")
 		case reports.Ignored:
-			counts = reports.Text{EN: "no: you said so", JA: "いいえ（あなたが指定）"}
+			counts = in.say("reports.counts.ignored")
 		}
-		rows = append(rows, []string{r.Domain, strconv.Itoa(r.Reports), strconv.FormatInt(r.Passed, 10), strconv.FormatInt(r.Failed, 10), r.Last, say(counts)})
+		rows = append(rows, []string{r.Domain, strconv.Itoa(r.Reports), strconv.FormatInt(r.Passed, 10), strconv.FormatInt(r.Failed, 10), r.Last, counts})
 	}
-	return in.table(say(reports.Text{EN: "REPORTER REPORTS PASSED FAILED LAST COUNTS", JA: "報告者 報告 合格 不合格 最新 採用"}), rows)
+	return in.table("REPORTER REPORTS PASSED FAILED LAST COUNTS", rows)
 }
 
-func (in *invocation) tellSources(r admin.DomainReports, lang string, all bool) error {
-	say := saidIn(lang)
+func (in *invocation) tellSources(r admin.DomainReports, all bool) error {
 	var rows [][]string
 	left := 0
 	for _, s := range r.Sources {
@@ -189,22 +172,22 @@ func (in *invocation) tellSources(r admin.DomainReports, lang string, all bool) 
 		if ip == "" {
 			ip = "..."
 		}
-		rows = append(rows, []string{ip, strconv.FormatInt(s.Passed, 10), strconv.FormatInt(s.Failed, 10), s.Last, say(s.Kind.Text())})
+		rows = append(rows, []string{ip, strconv.FormatInt(s.Passed, 10), strconv.FormatInt(s.Failed, 10), s.Last, s.Kind.Text().In(in.lang())})
 	}
 	if len(rows) == 0 {
 		return nil
 	}
 	fmt.Fprintln(in.stdout)
-	if err := in.table(say(reports.Text{EN: "SOURCE PASSED FAILED LAST WHOSE", JA: "送信元 合格 不合格 最新 誰のものか"}), rows); err != nil {
+	if err := in.table("SOURCE PASSED FAILED LAST WHOSE", rows); err != nil {
 		return err
 	}
 	if left > 0 {
-		fmt.Fprintf(in.stdout, say(reports.Text{EN: "and %d more: -all\n", JA: "ほか %d 件：-all\n"}), left)
+		in.line("reports.more", "n", left)
 	}
 	if !slices.ContainsFunc(r.Sources, func(s reports.Source) bool { return s.Kind == reports.Stranger }) {
 		return nil
 	}
-	fmt.Fprintf(in.stdout, "%s homemail reports mine %s %s\n", say(reports.Text{EN: "If one of the strangers sends for you:", JA: "他人の中にあなたの代わりに送るものがあれば："}), r.Domain, say(reports.Text{EN: "SOURCE", JA: "送信元"}))
+	fmt.Fprintf(in.stdout, "%s homemail reports mine %s %s\n", in.say("reports.strangers"), r.Domain, in.say("reports.source"))
 	return nil
 }
 

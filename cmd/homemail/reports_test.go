@@ -30,8 +30,8 @@ func TestTellReports(t *testing.T) {
 		"ja": {"だから。", "合格 41 通", "他人", "いいえ", "暗号化 5 件", "証明書の期限", "確かでない 3 通"},
 	} {
 		var out bytes.Buffer
-		in := &invocation{stdout: &out}
-		if err := in.tellReports(r, lang, false); err != nil {
+		in := &invocation{stdout: &out, reader: lang}
+		if err := in.tellReports(r, false); err != nil {
 			t.Fatal(err)
 		}
 		for _, w := range want {

@@ -49,7 +49,7 @@ func setRoute(in *invocation, f *flag.FlagSet) action {
 			q.Smarthost = args[2]
 		}
 		if q.Smarthost != "" && (q.Way == relay.Direct || q.Way == relay.Off) {
-			return fmt.Errorf("%s goes without a smarthost; direct-then-smarthost takes one", args[1])
+			return refuse("route.without", "way", args[1])
 		}
 		return in.ask(ctx, "route.set", q, &admin.Empty{})
 	}
@@ -105,7 +105,6 @@ func listRoutes(in *invocation, _ *flag.FlagSet) action {
 }
 
 func listPresets(in *invocation, f *flag.FlagSet) action {
-	lang := f.String("lang", "en", "`LANGUAGE` of the notes: en or ja")
 	return func(ctx context.Context, _ []string) error {
 		var list []preset.Preset
 		if err := in.ask(ctx, "smarthost.presets", admin.Empty{}, &list); err != nil {
@@ -119,7 +118,7 @@ func listPresets(in *invocation, f *flag.FlagSet) action {
 			if host == "" {
 				host = p.HostHint
 			}
-			fmt.Fprintf(in.stdout, "%-14s %s\n%14s %s port %d\n%14s %s\n", p.ID, p.Name.In(*lang), "", host, p.Port, "", p.Note.In(*lang))
+			fmt.Fprintf(in.stdout, "%-14s %s\n%14s %s\n%14s %s\n", p.ID, p.Name.In(in.lang()), "", in.say("smarthost.port", "host", host, "port", p.Port), "", p.Note.In(in.lang()))
 		}
 		return nil
 	}
@@ -158,7 +157,7 @@ func addSmarthost(in *invocation, f *flag.FlagSet) action {
 		}
 		q := admin.SaveSmarthost{Smarthost: h, Sender: mail.Path(*from), Untried: *untried, Default: *usual}
 		if h.User != "" {
-			if q.Password, err = in.secret("Password of "+h.User+" at "+h.Host+": ", *file); err != nil {
+			if q.Password, err = in.secret(in.say("ask.password", "user", h.User, "host", h.Host), *file); err != nil {
 				return err
 			}
 		}
@@ -170,9 +169,9 @@ func addSmarthost(in *invocation, f *flag.FlagSet) action {
 			return in.print(r)
 		}
 		in.tellSteps(r)
-		fmt.Fprintf(in.stdout, "kept %s\n", h.Name)
+		in.line("smarthost.kept", "name", h.Name)
 		if !*usual {
-			fmt.Fprintf(in.stdout, "next: homemail route set default smarthost %s\n", h.Name)
+			in.line("smarthost.next", "name", h.Name)
 		}
 		return nil
 	}
@@ -184,7 +183,7 @@ func (in *invocation) secret(prompt, file string) (string, error) {
 		b, err := os.ReadFile(file)
 		return strings.TrimRight(string(b), "\r\n"), err
 	}
-	fmt.Fprint(in.stderr, prompt)
+	fmt.Fprint(in.stderr, prompt, " ")
 	if t, ok := in.stdin.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
 		b, err := term.ReadPassword(int(t.Fd()))
 		fmt.Fprintln(in.stderr)

@@ -73,9 +73,10 @@ func resetOwner(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(p)
 		}
-		fmt.Fprintf(in.stdout, "Sign in as  %s\nPassword    %s\n\nThe password is shown this once, and is for the web pages alone. All who were signed in as %s are signed out.\n", p.Address, p.Password, p.Address)
+		in.tellPassword(p.Address, p.Password)
+		in.line("session.once", "address", p.Address)
 		if !*second {
-			fmt.Fprintln(in.stdout, "Codes and passkeys are as before; -second-factor removes them.")
+			in.line("session.factors")
 		}
 		return nil
 	}

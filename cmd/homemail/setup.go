@@ -28,7 +28,6 @@ func setUp(in *invocation, f *flag.FlagSet) action {
 	apply := f.String("apply", "", "answer the steps as `FILE` says, and wipe its secrets once they are used")
 	wait := f.Bool("wait", false, "with -apply: wait until nothing goes on by itself any more")
 	status := f.Bool("status", false, "tell how far it is, and change nothing")
-	lang := f.String("lang", "", "`LANGUAGE` of the words: en or ja; by default what was chosen")
 	return func(ctx context.Context, _ []string) error {
 		if *apply != "" {
 			file, err := firstboot.ReadFile(*apply) // before anything is opened
@@ -36,14 +35,14 @@ func setUp(in *invocation, f *flag.FlagSet) action {
 				return err
 			}
 			return in.withSetup(ctx, func(ctx context.Context, a firstboot.Asker) error {
-				return in.applySetup(ctx, a, file, *wait, *lang)
+				return in.applySetup(ctx, a, file, *wait, in.asked())
 			})
 		}
 		return in.withSetup(ctx, func(ctx context.Context, a firstboot.Asker) error {
 			if *status || in.global.json {
-				return in.showSetup(ctx, a, *lang)
+				return in.showSetup(ctx, a, in.asked())
 			}
-			return newMenu(in, a, *lang).run(ctx)
+			return newMenu(in, a, in.asked()).run(ctx)
 		})
 	}
 }
@@ -147,7 +146,7 @@ func (in *invocation) applySetup(ctx context.Context, a firstboot.Asker, file *f
 		return err
 	}
 	if err := file.Used(r); err != nil {
-		fmt.Fprintf(in.stderr, "homemail: %v\n", err)
+		fmt.Fprintf(in.stderr, "homemail: %s\n", in.why(err))
 	}
 	if r.OK && wait {
 		err = r.Wait(ctx, a)
@@ -168,7 +167,7 @@ func (in *invocation) applySetup(ctx context.Context, a firstboot.Asker, file *f
 		err = in.print(r)
 	} else {
 		fmt.Fprint(in.stdout, r.Text(lang))
-		fmt.Fprintf(in.stderr, "homemail: the same is in %s\n", name)
+		fmt.Fprintf(in.stderr, "homemail: %s\n", in.say("setup.same", "file", name))
 	}
 	if err == nil && !r.OK {
 		return exitCode(1)

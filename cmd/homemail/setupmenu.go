@@ -36,7 +36,7 @@ func newMenu(in *invocation, a firstboot.Asker, lang string) *menu {
 }
 
 // errLeave is an owner's wish to stop for now.
-var errLeave = errors.New("stopped; what was answered is kept")
+var errLeave = refuse("setup.left")
 
 func (m *menu) say(key string, args ...string) string {
 	return firstboot.Words(m.lang, firstboot.Say("firstboot."+key, args...))
@@ -252,9 +252,9 @@ func (m *menu) credentials(v firstboot.View, answers firstboot.Answers) error {
 		if p.ID != provider || kind != "self" {
 			continue
 		}
-		fmt.Fprintf(m.stdout, "%s\n%s\n", inLanguage(p.Where, m.lang), p.URL)
+		fmt.Fprintf(m.stdout, "%s\n%s\n", p.Where.In(m.lang), p.URL)
 		for _, c := range p.Credentials {
-			line, err := m.ask(inLanguage(c.Label, m.lang), c.Secret)
+			line, err := m.ask(c.Label.In(m.lang), c.Secret)
 			if err != nil {
 				return err
 			}
@@ -288,7 +288,7 @@ func (m *menu) showLine(ctx context.Context, v *firstboot.View) error {
 func (m *menu) submit(ctx context.Context, g firstboot.Given) error {
 	var v firstboot.View
 	if err := m.asker.Do(ctx, "setup.submit", g, &v); err != nil {
-		fmt.Fprintf(m.stdout, "%v\n", err) // such as that another step comes first
+		fmt.Fprintf(m.stdout, "%s\n", m.why(err)) // such as that another step comes first
 		return nil
 	}
 	for _, f := range v.Fields {

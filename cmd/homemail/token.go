@@ -49,7 +49,7 @@ func addToken(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(t)
 		}
-		fmt.Fprintf(in.stdout, "%s\n\nThe token is shown this once. It may do: %s.\n", t.Secret, scopeText(t.Scopes, ", "))
+		fmt.Fprintf(in.stdout, "%s\n\n%s\n", t.Secret, in.say("token.once", "scopes", scopeText(t.Scopes, ", ")))
 		return nil
 	}
 }
@@ -60,13 +60,13 @@ func parseLife(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil || n == 0 {
-			return 0, fmt.Errorf("%q is not a number of days; right would be 90d", s)
+			return 0, refuse("no-days-right", "text", s)
 		}
 		return time.Duration(n) * day, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is not a time; right would be 90d or 12h", s)
+		return 0, refuse("no-span", "text", s)
 	}
 	return d, nil
 }

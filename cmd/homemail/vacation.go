@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -33,7 +32,7 @@ func setVacation(in *invocation, f *flag.FlagSet) action {
 		given := map[string]bool{}
 		f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		if *on && *off {
-			return errors.New("-on and -off at once; say one")
+			return refuse("on-and-off")
 		}
 		if *on || *off {
 			q.On = on
@@ -66,7 +65,7 @@ func setVacation(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(v)
 		}
-		io.WriteString(in.stdout, vacationText(v))
+		io.WriteString(in.stdout, in.vacationText(v))
 		return nil
 	}
 }
@@ -87,21 +86,20 @@ func (in *invocation) readText(file string) (string, error) {
 	return string(b), err
 }
 
-func vacationText(v admin.Vacation) string {
+func (in *invocation) vacationText(v admin.Vacation) string {
 	if !v.On {
-		return fmt.Sprintf("%s sends no out-of-office replies.\n", v.Address)
+		return in.say("vacation.off", "address", v.Address) + "\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s replies to each correspondent once in %d days", v.Address, v.Days)
+	b.WriteString(in.say("vacation.on", "address", v.Address, "n", v.Days) + "\n")
 	if v.From != "" {
-		fmt.Fprintf(&b, ", from %s", v.From)
+		b.WriteString(in.say("vacation.from", "day", v.From) + "\n")
 	}
 	if v.Until != "" {
-		fmt.Fprintf(&b, ", until %s", v.Until)
+		b.WriteString(in.say("vacation.until", "day", v.Until) + "\n")
 	}
-	b.WriteString(".\n")
 	if v.Subject != "" {
-		fmt.Fprintf(&b, "\nSubject: %s\n", v.Subject)
+		fmt.Fprintf(&b, "\n%s\n", in.say("vacation.subject", "subject", v.Subject))
 	}
 	fmt.Fprintf(&b, "\n%s\n", v.Text)
 	return b.String()
