@@ -86,7 +86,10 @@ func decode(b []byte, charset string, limit int) []byte {
 		enc = guess(b)
 	}
 	if enc == nil {
-		return bytes.ToValidUTF8(cut(b, limit), []byte("\uFFFD"))
+		if b = cut(b, limit); !utf8.Valid(b) {
+			b = bytes.ToValidUTF8(b, []byte("\uFFFD"))
+		}
+		return b
 	}
 	r := io.LimitReader(transform.NewReader(bytes.NewReader(b), enc.NewDecoder()), int64(limit))
 	out, _ := io.ReadAll(r) // as far as it could be read

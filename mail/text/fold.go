@@ -17,6 +17,10 @@ func Fold(dst, s []byte) []byte {
 	for i := 0; i < len(s) && len(f.dst)-f.start < Max; {
 		c := s[i]
 		if c < utf8.RuneSelf {
+			if n := f.word(s[i:]); n > 0 {
+				i += n
+				continue
+			}
 			f.ascii(c)
 			i++
 			continue
@@ -59,14 +63,37 @@ type folder struct {
 	run   []byte
 }
 
+// folded are the ASCII characters that are seen, in lower case; 0 for others.
+var folded = func() (t [256]byte) {
+	for c := byte('!'); c < 0x7f; c++ {
+		t[c] = c
+		if 'A' <= c && c <= 'Z' {
+			t[c] += 'a' - 'A'
+		}
+	}
+	return t
+}()
+
+// word folds what is ASCII and seen at the start of s, and returns its length.
+func (f *folder) word(s []byte) int {
+	if folded[s[0]] == 0 {
+		return 0
+	}
+	f.space()
+	f.cjk = false
+	n := 0
+	for n < len(s) && folded[s[n]] != 0 {
+		f.dst = append(f.dst, folded[s[n]])
+		n++
+	}
+	return n
+}
+
 func (f *folder) ascii(c byte) {
 	switch {
-	case c > ' ' && c < 0x7f:
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
+	case folded[c] != 0:
 		f.space()
-		f.dst = append(f.dst, c)
+		f.dst = append(f.dst, folded[c])
 		f.cjk = false
 	case c == '\n':
 		f.blank, f.line = true, true
