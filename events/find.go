@@ -41,6 +41,7 @@ const (
 	scanMax   = 60_000 // events that are looked at,
 	decodeMax = 15_000 // of them those that have to be taken apart
 	limitMax  = 1000
+	late      = time.Hour // between two events that were noted in the other order
 )
 
 // Find returns the newest events of a query before a number; 0 is from the end.
@@ -64,6 +65,10 @@ func (l *Log) Find(q Query, limit int, before uint64) (p Page, err error) {
 		}
 		if end == 0 {
 			end = min(before, first+n)
+		}
+		if !q.Since.IsZero() && allBefore(row, q.Since.Add(-late)) {
+			p.Next = 0
+			return false // what is before it is older still
 		}
 		if m.maybe(row) {
 			p.Events = m.row(p.Events, first, row, before)
@@ -229,4 +234,18 @@ func anywhere(e *Event, part string) bool {
 		}
 	}
 	return isTo(e, part)
+}
+
+// allBefore reports whether a row begins before a moment, by a clock that could be
+// relied on.
+func allBefore(row []byte, moment time.Time) (before bool) {
+	_ = split(row, func(i int, b []byte) {
+		if i > 0 {
+			return
+		}
+		if e, err := decodeEvent(b); err == nil {
+			before = !e.Unsure && e.At.Before(moment)
+		}
+	})
+	return before
 }

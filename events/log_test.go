@@ -401,3 +401,30 @@ func TestWriterPanics(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestFindSince: events of before are not looked at, and none of after is missed,
+// whatever the clock said in between.
+func TestFindSince(t *testing.T) {
+	_, l := open(t, Options{})
+	for n := range 3000 {
+		e := message(n)
+		if n >= 1000 && n < 1100 {
+			e.At, e.Unsure = time.Unix(0, 0), true // a board without a clock has started
+		}
+		if n == 2500 {
+			e.At = e.At.Add(-10 * time.Minute) // it was noted late
+		}
+		l.Add(e)
+		if n%100 == 99 {
+			must(t, l.write())
+		}
+	}
+	since := noon.Add(800 * time.Second)
+	if got := len(all(t, l, Query{Since: since})); got != 3000-800-100 {
+		t.Errorf("%d events", got)
+	}
+	p, err := l.Find(Query{Since: noon.Add(30 * time.Hour)}, 0, 0)
+	if must(t, err); len(p.Events) > 0 || p.Next != 0 {
+		t.Errorf("%+v", p)
+	}
+}

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"reflect"
@@ -109,14 +108,6 @@ func numeral(v any) (string, bool) {
 		return strconv.FormatFloat(r.Float(), 'f', 1, 64), true
 	}
 	return "", false
-}
-
-func isOne(v any) bool {
-	if n, ok := v.(json.Number); ok {
-		return n == "1"
-	}
-	s, ok := numeral(v)
-	return ok && s == "1"
 }
 
 // stamp is a time for people and for programs.
