@@ -230,7 +230,7 @@ func TestMetadata(t *testing.T) {
 	}
 	c.exactly(c.ok(`LIST "" INBOX RETURN (METADATA (/shared/comment))`), `* LIST (\HasNoChildren) "/" INBOX`, `* METADATA INBOX (/shared/comment "all")`)
 	c.ok("SETMETADATA INBOX (/private/comment NIL)")
-	c.exactly(c.ok("GETMETADATA INBOX /private/comment"))
+	c.exactly(c.ok("GETMETADATA INBOX /private/comment"), `* METADATA INBOX (/private/comment NIL)`)
 	c.ok(`SETMETADATA "" (/private/vendor/x "server")`)
 	c.exactly(c.ok(`GETMETADATA "" /private/vendor/x`), `* METADATA "" (/private/vendor/x "server")`)
 	c.fails("GETMETADATA nowhere /private/x", "NO [NONEXISTENT]")

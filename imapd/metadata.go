@@ -98,6 +98,11 @@ func (s *session) writeMetadata(box mail.MailboxID, name string, q *metadataQuer
 	if err != nil {
 		return 0, s.refuse(err, "metadata")
 	}
+	for _, entry := range q.names { // what is not there is NIL, RFC 9590 §3
+		if _, ok := list[entry]; !ok && q.depth == 0 {
+			list[entry] = nil
+		}
+	}
 	said := false
 	for _, entry := range slices.Sorted(maps.Keys(list)) {
 		value := list[entry]
@@ -115,7 +120,9 @@ func (s *session) writeMetadata(box mail.MailboxID, name string, q *metadataQuer
 		}
 		said = true
 		s.w.Raw(entry).Byte(' ')
-		if slices.Contains(value, 0) {
+		if value == nil {
+			s.w.Raw("NIL")
+		} else if slices.Contains(value, 0) {
 			s.w.Literal(int64(len(value)), true).RawBytes(value)
 		} else {
 			s.w.String(string(value))
