@@ -214,11 +214,15 @@ func (w *rowWalk) anew(r reader, uid mail.UID) error {
 	if err != nil {
 		return err
 	}
-	sh := showStored(r, m)
-	if sh == nil {
-		_, err := m.Structure()
+	st, err := m.Structure()
+	if err != nil {
 		return err
 	}
+	var head []byte
+	if w.table == tSortKeys { // which have the preview
+		head, _ = r.get(chunkKey(m.Blob, 0))
+	}
+	sh := newShown(st, head)
 	w.bytes = append(w.bytes, w.shown(sh, m)...)
 	return nil
 }

@@ -41,7 +41,7 @@ func filled(b *testing.B, own, n int) (*store.Store, *store.Account, mail.Mailbo
 		uids = append(uids, deliver(b, s, a, m.ID, storetest.Corpus{NoAttachments: true}.Message(i)))
 	}
 	for len(uids) < n {
-		pairs, err := a.Copy(m.ID, uids[:min(own, n-len(uids))], m.ID)
+		pairs, err := a.Copy(m.ID, uids[:min(own, n-len(uids), 1000)], m.ID) // more would come without summaries
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func deliver(b testing.TB, s *store.Store, a *store.Account, m mail.MailboxID, m
 // BenchmarkSummaries reads what FETCH FLAGS ENVELOPE BODYSTRUCTURE INTERNALDATE
 // RFC822.SIZE sends of 20,000 messages, into a buffer.
 func BenchmarkSummaries(b *testing.B) {
-	_, a, m, uids := filled(b, 2000, 20000)
+	_, a, m, uids := filled(b, 1000, 20000)
 	buf := make([]byte, 0, 64<<10)
 	start := cpu()
 	bytes := 0
@@ -103,4 +103,43 @@ func BenchmarkCopy(b *testing.B) {
 	}
 	b.ReportMetric(float64(cpu()-start)/float64(b.N*len(uids)), "cpu-ns/msg")
 	b.ReportMetric(float64(b.N*len(uids))/b.Elapsed().Seconds(), "msg/s")
+}
+
+// BenchmarkOpen opens a mailbox of 100,000 messages, with gaps, after ten
+// changes, and asks what changed: what SELECT with QRESYNC does.
+func BenchmarkOpen(b *testing.B) {
+	_, a, m, uids := filled(b, 1000, 100000)
+	for i := 0; i+1000 <= len(uids); i += 1000 {
+		if _, err := a.Expunge(m, uids[i:i+1]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	box, _, err := a.Open(m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, reading := 1, time.Duration(0)
+	for b.Loop() {
+		b.StopTimer()
+		if _, _, err := a.StoreFlags(m, uids[n:n+9], store.FlagChange{Mode: store.FlagMode(n % 3), Flags: mail.Flagged}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := a.Expunge(m, uids[n+9:n+10]); err != nil {
+			b.Fatal(err)
+		}
+		n = (n + 10) % 90000
+		b.StartTimer()
+		start := time.Now()
+		now, u, err := a.Open(m)
+		if err != nil || u.Len() != int(now.Messages) {
+			b.Fatal(err)
+		}
+		c, err := a.Changes(m, box.ModSeq)
+		if err != nil || c.Whole {
+			b.Fatal(err)
+		}
+		reading += time.Since(start)
+		box = now
+	}
+	b.ReportMetric(float64(reading.Microseconds())/float64(b.N), "us/open")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -225,12 +224,4 @@ func FuzzShown(f *testing.F) {
 			t.Error(err)
 		}
 	})
-}
-
-// cpu is the processor time of this process: on a busy machine the clock says
-// little.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
