@@ -129,7 +129,24 @@ func (b *builder) piModules(ctx context.Context, kernel, root string) error {
 	if err != nil {
 		return err
 	}
-	return copyTree(filepath.Join(dir, "usr/lib/firmware"), filepath.Join(root, "lib/firmware"), piWiFi)
+	if err := copyTree(filepath.Join(dir, "usr/lib/firmware"), filepath.Join(root, "lib/firmware"), piWiFi); err != nil {
+		return err
+	}
+	return b.radioRules(ctx, root)
+}
+
+// radioRules say what may be sent in which country.
+func (b *builder) radioRules(ctx context.Context, root string) error {
+	dir, err := b.deb(ctx, "wireless-regdb")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"regulatory.db", "regulatory.db.p7s"} {
+		if err := copyFile(filepath.Join(dir, "usr/lib/firmware", name+"-upstream"), filepath.Join(root, "lib/firmware", name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // piWiFi reports whether a firmware file is for the Wi-Fi of a Raspberry Pi.

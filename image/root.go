@@ -101,7 +101,7 @@ func (b *builder) root(ctx context.Context) (string, error) {
 	if err := os.Symlink("../run/resolv.conf", filepath.Join(root, "etc/resolv.conf")); err != nil {
 		return "", err
 	}
-	return root, errors.Join(b.program(ctx, root), b.ext4Tools(ctx, root), b.certificates(ctx, root), b.zones(ctx, root))
+	return root, errors.Join(b.program(ctx, root), b.ext4Tools(ctx, root), b.certificates(ctx, root), b.zones(ctx, root), b.licences(ctx, root))
 }
 
 // ext4Tools are Debian's programs for the data partition, with their libraries.
@@ -176,6 +176,44 @@ func (b *builder) zones(ctx context.Context, root string) error {
 		top, _, _ := strings.Cut(name, "/")
 		return top != "right" && top != "posix"
 	})
+}
+
+// licences are the terms under which others let us hand their work on.
+func (b *builder) licences(ctx context.Context, root string) error {
+	for _, d := range b.pins.Debs {
+		if d.For != b.target && d.For != "all" {
+			continue
+		}
+		dir, err := b.deb(ctx, d.Name)
+		if err != nil {
+			return err
+		}
+		// Packages of one source may share theirs, by a link to another package.
+		text, err := os.ReadFile(filepath.Join(dir, "usr/share/doc", d.Name, "copyright"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := writeTexts(root, map[string]string{"usr/share/doc/" + d.Name + "/copyright": string(text)}); err != nil {
+			return err
+		}
+	}
+	for _, m := range b.pins.Modules {
+		if m.For != b.target {
+			continue
+		}
+		dir, err := b.module(ctx, m.Path)
+		if err != nil {
+			return err
+		}
+		err = copyTree(dir, filepath.Join(root, "usr/share/doc", filepath.Base(m.Path)), func(name string) bool { return strings.HasPrefix(name, "LICENSE") })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // squash packs a root.
