@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -73,6 +74,9 @@ func BenchmarkSearch(b *testing.B) {
 	if err != nil || p.Indexed != n {
 		b.Fatal(p, err)
 	}
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	b.Logf("%d MiB of memory", mem.Sys>>20)
 	b.Logf("%d messages with %d KiB of text indexed in %v, %v of processor time, %v each; the index has %d KiB, %.1f %%", n, size>>10,
 		time.Since(start).Round(time.Millisecond), took.Round(time.Millisecond), took/time.Duration(n), p.Bytes>>10, 100*float64(p.Bytes)/float64(size))
 	for _, k := range []Key{{InBody, "", storetest.RareWord}, {InBody, "", "xylotomous"}, {InBody, "", "the"}, {InBody, "", "invoice"}, {InBody, "", "e"}, {InText, "", storetest.RareWord}, {InText, "", "the"},

@@ -99,6 +99,8 @@ func (k *keeper) mailbox(ctx context.Context, m store.Mailbox) error {
 	if err != nil {
 		return err
 	}
+	written := st.at // up to known all was done, though the row may not say so
+	st.at = max(st.at, k.x.known[boxID{k.a.ID, m.ID}])
 	in := &intake{k: k, box: m.ID, st: st}
 	var gone, fresh []mail.UID
 	if st.at == 0 || st.validity != m.UIDValidity {
@@ -126,7 +128,7 @@ func (k *keeper) mailbox(ctx context.Context, m store.Mailbox) error {
 	if len(fresh) > partMessages {
 		k.x.log.Info("search: indexed a mailbox", "account", k.a.ID, "mailbox", m.ID, "messages", len(fresh))
 	}
-	if len(fresh)+len(gone) == 0 && st.at != 0 && m.ModSeq-st.at < 10_000 {
+	if len(fresh)+len(gone) == 0 && written != 0 && m.ModSeq-written < 10_000 {
 		return nil // only flags changed: the state can wait
 	}
 	in.st.at = m.ModSeq
