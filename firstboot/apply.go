@@ -145,6 +145,8 @@ func (t *turn) settle(err error) error {
 		if !t.step.keeps {
 			t.row.Secrets = nil
 		}
+	case errors.Is(err, ErrNextStart): // before what would have somebody change an answer
+		t.later(Say(startKey), "", false)
 	case errors.As(err, &w):
 		t.later(w.why, w.detail, w.person)
 	case errors.As(err, &f):
@@ -282,10 +284,10 @@ func (e *Engine) again(ctx context.Context, id ID) (row, error) {
 }
 
 // Settled reports whether nothing goes on by itself: every step is done,
-// skipped, or wants an answer.
+// skipped, or wants an answer, or waits for a server to be started.
 func (o Overview) Settled() bool {
 	for _, v := range o.Steps {
-		if v.Status == Doing || v.Status == Waiting && !v.Next.IsZero() {
+		if v.Status == Doing || v.Status == Waiting && !v.Next.IsZero() && v.Reason.Key != startKey {
 			return false
 		}
 	}

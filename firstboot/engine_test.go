@@ -160,3 +160,50 @@ func TestBug(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNextStart sets a house up while no server runs: what only a server can do is
+// done when one is started, and nobody has to answer anything again.
+func TestNextStart(t *testing.T) {
+	w := newWorld(t)
+	w.dns["NS example.jp"] = []string{"ns1.desec.io"}
+	w.House.DNS = mailtest.NewCounted(w.dns).Resolver
+	w.House.Host = "mail.example.jp"
+	e := w.engine(t, nil)
+	upTo(t, e, DNS)
+	for _, verb := range []string{"zone.list", "zone.set", "publish.plan", "publish.apply"} {
+		w.fail[verb] = ErrNextStart
+	}
+	v := submit(t, e, DNS, Answers{"kind": "self", "provider": "desec", "credential.token": "good", "confirm": anyDigest})
+	wantStatus(t, v, Waiting, "firstboot.wait.start")
+	if o, err := e.Show(t.Context()); err != nil || !o.Settled() {
+		t.Errorf("somebody waits for what only another start does: %v", err)
+	}
+
+	clear(w.fail)
+	e = w.engine(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	e.Hurry()
+	for end := time.Now().Add(20 * time.Second); v.Status != Done; {
+		if time.Now().After(end) {
+			t.Fatal(v.Reason, v.Detail)
+		}
+		changed := e.Changed()
+		var err error
+		if v, err = e.Step(t.Context(), DNS); err != nil || v.Status == Failed {
+			t.Fatal(v.Reason, v.Detail, err)
+		}
+		if v.Status == Done {
+			break
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Second):
+		}
+	}
+	stop()
+	if err := <-done; err != nil || w.dns["TXT example.jp"] == nil || len(v.Sealed) > 0 {
+		t.Errorf("%v %v", v.Sealed, err)
+	}
+}

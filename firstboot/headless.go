@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// ErrNextStart says that only a server that runs can do an operation: the step
+// waits for one, and goes on by itself.
+var ErrNextStart = errors.New("this is done when the server is started")
+
+const startKey = "firstboot.wait.start" // of a step that waits for one
+
 // An Asker asks for operations, and decodes the answers. *admin.Client is one.
 type Asker interface {
 	Do(ctx context.Context, verb string, request, answer any) error

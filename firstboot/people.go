@@ -204,6 +204,28 @@ func (e *Engine) Invites() ([]Invite, error) {
 	return t.results().Invites, nil
 }
 
+// ForgetInvites drops those of Invites alone.
+func (e *Engine) ForgetInvites() error {
+	return e.changeResults(func(r *results) { r.Invites = nil })
+}
+
+// ForgetDevices drops those of Devices alone.
+func (e *Engine) ForgetDevices() error {
+	return e.changeResults(func(r *results) { r.Devices = nil })
+}
+
+func (e *Engine) changeResults(change func(*results)) error {
+	e.locks[People].Lock()
+	defer e.locks[People].Unlock()
+	t, err := e.turn(People)
+	if err != nil || t.row.Results == nil {
+		return err
+	}
+	r := t.results()
+	change(&r)
+	return t.keepResults(r)
+}
+
 // Forget drops the passwords that Devices and Invites return: they were shown.
 func (e *Engine) Forget() error {
 	e.locks[People].Lock()

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"homemail/admin"
 	"homemail/config"
@@ -114,6 +116,11 @@ func (h *setupHouse) open() error {
 }
 
 func (h *setupHouse) Do(ctx context.Context, verb string, request json.RawMessage) (any, error) {
+	if group, _, _ := strings.Cut(verb, "."); slices.Contains([]string{"zone", "publish", "mx", "certificate"}, group) {
+		// Only a server that runs knows its own address, asks for certificates, and
+		// sees to it that what it has changed stays right.
+		return nil, firstboot.ErrNextStart
+	}
 	v, err := h.admin.Do(ctx, verb, request)
 	if err == nil && verb == "setting.set" {
 		err = h.open()

@@ -105,3 +105,17 @@ func TestSetupMenu(t *testing.T) {
 		t.Error(err, out)
 	}
 }
+
+// TestSetupOffline: what needs a server is left to the next one, and said.
+func TestSetupOffline(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "homemail.toml"), t.TempDir()
+	text := "language = \"en\"\n[you]\nname = \"Taro\"\npassword = \"tr0ub4dor and three\"\n[address]\nkind = \"own\"\ndomain = \"example.jp\"\nlocal = \"taro\"\n" +
+		"[line]\nmode = \"smarthost\"\n[connection]\nskip = true\n[dns]\nkind = \"self\"\nprovider = \"desec\"\ncredential.token = \"good\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := setup(t, "", "-data", data, "-apply", file, "-wait")
+	if err != nil || !strings.Contains(out, "No server runs at the moment") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -193,7 +193,11 @@ func (z *Wizard) addLines(w http.ResponseWriter, r *http.Request, list string, m
 
 // forget drops the passwords: they were shown.
 func (z *Wizard) forget(w http.ResponseWriter, r *http.Request) {
-	if err := z.o.Engine.Forget(); err != nil {
+	forget := z.o.Engine.ForgetDevices
+	if r.PostFormValue("what") == "invites" {
+		forget = z.o.Engine.ForgetInvites
+	}
+	if err := forget(); err != nil {
 		z.fail(w, r, err)
 		return
 	}

@@ -151,6 +151,7 @@ func (g *gallery) after() {
 	v.get("/first/people").post("/first/people/device", "device", "Taro's phone").want(200, "/first/people")
 	v.post("/first/people/add", "local", "hanako", "name", "鈴木花子").want(200, "/first/people")
 	g.look("11-people", "/first/people")
+	v.post("/first/people/forget", "what", "invites")
 	v.post("/first/people/forget")
 	g.look("11-people-after", "/first/people")
 	g.look("12-done-rest", "/first/done")

@@ -199,7 +199,7 @@ func TestWalk(t *testing.T) {
 			if n := len(passwordIn.FindAllString(v.page, -1)); n != 2 {
 				t.Errorf("%d first passwords", n)
 			}
-			v.post("/first/people/forget").want(200, "/first/people")
+			v.post("/first/people/forget", "what", "invites").want(200, "/first/people")
 			if strings.Contains(v.page, first[1]) {
 				t.Error("a first password is shown again")
 			}
