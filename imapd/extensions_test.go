@@ -401,3 +401,23 @@ func TestMultiSearch(t *testing.T) {
 	c.exactly(c.ok("ESEARCH ALL"), fmt.Sprintf(`* ESEARCH (TAG "t%d" MAILBOX "Work" UIDVALIDITY %d) UID ALL 1`, c.n, valid("Work")))
 	c.ok("FETCH 1 UID")
 }
+
+func TestWithout(t *testing.T) {
+	h := newHouse(t)
+	must(t, SetWithout(h.store, h.acct.ID, []string{"QRESYNC", "COMPRESS=DEFLATE"}))
+	if err := SetWithout(h.store, h.acct.ID, []string{"IMAP4rev1"}); err == nil {
+		t.Error("IMAP4rev1 was left out")
+	}
+	c := h.login()
+	caps := c.ok("CAPABILITY")[0] + " "
+	for name, there := range map[string]bool{"QRESYNC": false, "COMPRESS=DEFLATE": false, "CONDSTORE": true} {
+		if strings.Contains(caps, " "+name+" ") != there {
+			t.Errorf("%s: %s", name, caps)
+		}
+	}
+	c.exactly(c.ok("ENABLE QRESYNC CONDSTORE"), "* ENABLED CONDSTORE")
+	must(t, SetWithout(h.store, h.acct.ID, nil))
+	c.ok("LOGOUT")
+	c = h.login()
+	c.exactly(c.ok("ENABLE QRESYNC"), "* ENABLED QRESYNC")
+}

@@ -33,6 +33,7 @@ func (s *session) begin(c *call, signed *signin.Session, err error) error {
 	s.log = s.log.With("account", signed.Account.ID)
 	s.l.Known(true)
 	s.g.signedIn()
+	s.leaveOut()
 	c.code, c.text = "CAPABILITY "+s.capabilities(), "Signed in" // saves a round trip, RFC 9051 §6.2.2
 	s.left = make(chan struct{})
 	go s.untilRevoked(signed, s.left)
