@@ -212,6 +212,35 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// TestFreeName gets a free name, and has its records and its mail set by itself.
+func TestFreeName(t *testing.T) {
+	w := New(t)
+	w.House.Host = "mail.taro.dedyn.io" // as it is called after the step of the address
+	v := w.claimed("en").toAddress()
+	v.post("/first/address", "choose", "kind", "kind", "free").want(200, "/first/address")
+	v.post("/first/address", "kind", "free", "name", "taro", "token", "bad", "local", "me").want(200, "/first/address").has("token")
+	v.post("/first/address", "kind", "free", "name", "taro", "token", "good", "local", "me").want(200, "/first/line").fromLine()
+	v.post("/first/dns", "kind", "self", "ticks", "agree_ca", "agree_ca", "on").want(200, "/first/dns").has("mail.taro.dedyn.io")
+	if strings.Contains(v.page, "credential.token") {
+		t.Error("a token that is known is asked for")
+	}
+	v.post("/first/dns", "confirm", digestIn.FindStringSubmatch(v.page)[1]).want(200, "/first/switch")
+	w.with(func(w *World) {
+		w.cert = true
+		w.line.Results = []check.Result{{Name: "in25", State: check.Good}}
+	})
+	w.Engine().Hurry()
+	v.until("/first/switch", `name="confirm"`)
+	v.post("/first/switch", "confirm", digestIn.FindStringSubmatch(v.page)[1]).want(200, "/first/firstmail").has("me@taro.dedyn.io")
+	w.with(func(w *World) {
+		w.in, w.out = &firstboot.Letter{From: "mari@example.net", At: time.Now()}, &firstboot.Letter{To: "mari@example.net"}
+	})
+	v.until("/first/firstmail", "notice good")
+	if mx := w.dns["MX taro.dedyn.io"]; len(mx) != 1 || mx[0] != "10 mail.taro.dedyn.io" {
+		t.Errorf("the mail goes to %q", mx)
+	}
+}
+
 // passwordIn finds first passwords: four words.
 var passwordIn = regexp.MustCompile(`>([a-z]+-[a-z]+-[a-z]+-[a-z]+)<`)
 
