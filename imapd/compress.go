@@ -3,9 +3,10 @@ package imapd
 import (
 	"bufio"
 	"bytes"
-	"compress/flate"
 	"errors"
 	"io"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // Bounds on what a client may make us unpack.
@@ -40,7 +41,7 @@ func (s *session) compress(c *call) error {
 }
 
 // A deflater compresses what a wire.Writer gathered. Behind each piece it lets go
-// of its compressor, which has some 700 KB: the next one begins anew, which is
+// of its compressor, which has some hundred KB: the next one begins anew, which is
 // still the same stream, as no block refers to what another compressor saw.
 type deflater struct {
 	s *Server
@@ -81,14 +82,14 @@ type inflater struct {
 
 func newInflater(in *bufio.Reader) *inflater {
 	z := &inflater{in: in}
-	z.r = flate.NewReader(z.counting())
+	// RFC 4978 §4 advises a partial flush, whose end the standard library's
+	// reader waits behind.
+	z.r = flate.NewReaderOpts(packedReader{z}, flate.WithPartialBlock())
 	return z
 }
 
 // packedReader counts what flate takes.
 type packedReader struct{ z *inflater }
-
-func (z *inflater) counting() packedReader { return packedReader{z} }
 
 func (p packedReader) Read(b []byte) (int, error) {
 	n, err := p.z.in.Read(b)

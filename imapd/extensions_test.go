@@ -295,6 +295,24 @@ func TestCompress(t *testing.T) {
 	}
 }
 
+// What zlib makes with Z_PARTIAL_FLUSH, as mbsync does: it is read at once.
+func TestCompressPartialFlush(t *testing.T) {
+	h := newHouse(t)
+	c := h.login()
+	c.ok("COMPRESS DEFLATE")
+	r := newClient(t, &deflated{c.c, flate.NewReader(c.r), nil})
+	for i, packed := range []string{
+		"\xaa\x32\x54\xf0\xf3\xf7\x0f\xe0\xe5\x02\x08",                                         // z1 NOOP
+		"\xa0\x2a\x23\x05\x1f\xcf\xe0\x10\x05\x25\x25\x05\x4f\x3f\x27\xff\x08\x5e\x2e\x80\x00", // z2 LIST "" INBOX
+		"\xaa\x32\x86\x4a\x01\x04",                                                             // z3 NOOP
+	} {
+		c.send(packed)
+		if _, status := r.until(fmt.Sprintf("z%d", i+1)); !strings.HasPrefix(status, "OK") {
+			t.Error(status)
+		}
+	}
+}
+
 func TestCompressionBomb(t *testing.T) {
 	h := newHouse(t)
 	c := h.login()
