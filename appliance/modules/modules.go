@@ -175,7 +175,7 @@ func (s *Set) load(name string, left int) error {
 	}
 	s.loaded[name] = true // also if it fails: a device that is missing stays so
 	for _, m := range s.before[name] {
-		s.load(m, left-1) // soft
+		s.soft(m, left-1)
 	}
 	needs := s.needs[name]
 	for i := len(needs) - 1; i >= 0; i-- { // depmod's order is the reverse
@@ -187,9 +187,21 @@ func (s *Set) load(name string, left int) error {
 		return fmt.Errorf("module %s: %w", name, err)
 	}
 	for _, m := range s.after[name] {
-		s.load(m, left-1)
+		s.soft(m, left-1)
 	}
 	return nil
+}
+
+// soft loads what is wanted, and may be a name that several modules have: ext4
+// wants "crc32c". It is no harm if that fails.
+func (s *Set) soft(name string, left int) {
+	if s.files[name] != "" {
+		s.load(name, left)
+		return
+	}
+	for _, m := range s.Match(name) {
+		s.load(m, left)
+	}
 }
 
 // put hands a file to the kernel, which checks its signature, and unpacks it.

@@ -32,8 +32,8 @@ func fake(t *testing.T) (s *Set, got *[]string) {
 			"kernel/lib/pps-core.ko:\nkernel/mmc/mmc_block.ko.xz: kernel/mmc/mmc_core.ko\nkernel/mmc/mmc_core.ko:\n" +
 			"kernel/fs/a.ko: kernel/fs/b.ko\nkernel/fs/b.ko: kernel/fs/a.ko\nkernel/lib/crc.ko:\nkernel/lib/late.ko:\n",
 		"modules.alias": "# a comment\nalias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e\nalias mmc:block mmc_block\n" +
-			"alias usb:v0B95p17[89]0d*dc*dsc*dp*ic*isc*ip*in* mmc-core\nalias of:N*T*Cacme,a/b* crc\n",
-		"modules.softdep": "softdep mmc_core pre: crc gone post: late\n",
+			"alias usb:v0B95p17[89]0d*dc*dsc*dp*ic*isc*ip*in* mmc-core\nalias of:N*T*Cacme,a/b* crc\nalias hash crc\n",
+		"modules.softdep": "softdep mmc_core pre: hash gone post: late\n",
 	}
 	for _, f := range []string{"net/e1000e.ko", "lib/ptp.ko", "lib/pps-core.ko", "mmc/mmc_block.ko.xz", "mmc/mmc_core.ko", "fs/a.ko", "fs/b.ko", "lib/crc.ko", "lib/late.ko"} {
 		files["kernel/"+f] = f

@@ -61,8 +61,14 @@ func New(o Options) (*Network, error) {
 		o.Changed = func() {}
 	}
 	k, err := openKernel()
-	return &Network{o: o, k: k, clients: map[int]*client{}}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Network{o: o, k: k, clients: map[int]*client{}}, k.up(loopback)
 }
+
+// loopback is the number of the card that is the machine itself, in every network.
+const loopback = 1
 
 // hardware reports whether a card is a thing: bridges and tunnels have no device.
 func hardware(l Link) bool {
@@ -148,7 +154,7 @@ func (n *Network) start(ctx context.Context, l Link, fixed *Lease) {
 	c := &client{link: l, stop: stop, done: make(chan struct{})}
 	n.clients[l.Index] = c
 	n.mu.Unlock()
-	n.o.Log.Info("a network card is connected", "card", l.Name, "mac", l.MAC)
+	n.o.Log.Info("a network card is connected", "card", l.Name, "mac", l.MAC.String())
 	go func() {
 		defer close(c.done)
 		if fixed != nil {

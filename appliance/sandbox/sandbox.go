@@ -8,14 +8,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
 // A Spec says what a process may do.
@@ -35,8 +35,8 @@ type Spec struct {
 const fewFiles = 64 // enough for a helper
 
 // Command returns a command that is this program with args, confined. It begins
-// as this program with the words of enter and a description of the Spec, for
-// which the program calls Enter.
+// with the words of enter and a description of the Spec, with which the program
+// calls Enter before anything else.
 func (s Spec) Command(ctx context.Context, enter []string, args ...string) (*exec.Cmd, error) {
 	exe, err := os.Executable()
 	if s.program != "" {
@@ -58,28 +58,26 @@ func (s Spec) Command(ctx context.Context, enter []string, args ...string) (*exe
 	return c, nil
 }
 
-// Enter gives everything up that the Spec does not name, and becomes this program
-// with args. It returns only if it failed.
-func Enter(spec string, args ...string) error {
+// Enter gives everything up that the Spec does not name, in all threads. Nothing may
+// have been opened or started before that is not to be inside.
+func Enter(spec string) error {
 	var s Spec
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
 		return err
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	runtime.LockOSThread() // the thread that calls execve(2) leaves its credentials to the program
 	if err := s.limit(); err != nil {
 		return err
 	}
-	if err := s.hide(exe); err != nil {
+	if err := s.hide(); err != nil {
 		return err
 	}
 	if err := s.drop(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w", exe, unix.Exec(exe, append([]string{"homemail"}, args...), os.Environ()))
+	if os.Getenv("LISTEN_FDS") == "" {
+		return nil
+	}
+	return os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())) // sd_listen_fds(3): the number is known only here
 }
 
 func (s Spec) limit() error {
@@ -94,11 +92,11 @@ func (s Spec) limit() error {
 
 // hide has the kernel show only what the Spec names, as far as it can: one without
 // Landlock shows all that the user may see anyway.
-func (s Spec) hide(exe string) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
+func (s Spec) hide() error {
+	if _, _, e := psx.Syscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
+		return e
 	}
-	rules := []landlock.Rule{landlock.ROFiles(exe)}
+	var rules []landlock.Rule
 	for _, p := range s.Read {
 		info, err := os.Stat(p)
 		switch {
@@ -110,7 +108,7 @@ func (s Spec) hide(exe string) error {
 		}
 	}
 	for _, p := range s.Write {
-		rules = append(rules, landlock.RWDirs(p).WithRefer())
+		rules = append(rules, landlock.RWDirs(p).WithRefer().IgnoreIfMissing())
 	}
 	for _, p := range s.Use {
 		rules = append(rules, landlock.RWFiles(p).WithIoctlDev().IgnoreIfMissing())
@@ -125,8 +123,8 @@ const lastCap = 63
 // drop becomes the user. What a process without privileges never had is not taken.
 func (s Spec) drop() error {
 	for c := uintptr(0); c <= lastCap; c++ {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EPERM) {
-			return err
+		if _, _, e := psx.Syscall3(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); e != 0 && e != unix.EINVAL && e != unix.EPERM {
+			return e
 		}
 	}
 	if s.User == 0 {
@@ -139,16 +137,8 @@ func (s Spec) drop() error {
 	if err := syscall.Setresgid(id, id, id); err != nil {
 		return err
 	}
-	return syscall.Setresuid(id, id, id) // which clears all sets of capabilities, capabilities(7)
-}
-
-// Landlocked reports whether this process is confined by Landlock, as far as it
-// can see: a process that may not open its own root is.
-func Landlocked() bool {
-	f, err := os.Open("/")
-	if err != nil {
-		return errors.Is(err, unix.EACCES)
+	if err := syscall.Setresuid(id, id, id); err != nil { // which clears all sets of capabilities, capabilities(7)
+		return err
 	}
-	f.Close()
-	return false
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) // our own files below /proc are ours again
 }

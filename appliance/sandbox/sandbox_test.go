@@ -16,12 +16,12 @@ import (
 
 // TestMain is what runs inside, too.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "enter" {
-		fmt.Println(Enter(os.Args[2], os.Args[3:]...))
-		os.Exit(3)
-	}
-	if len(os.Args) > 3 && os.Args[1] == "inside" {
-		inside(os.Args[2], os.Args[3])
+	if len(os.Args) == 6 && os.Args[1] == "enter" {
+		if err := Enter(os.Args[2]); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		inside(os.Args[4], os.Args[5])
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

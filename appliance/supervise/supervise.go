@@ -162,3 +162,13 @@ func (s *Service) Kill() {
 	s.killed = true
 	s.process.Process.Signal(syscall.SIGQUIT) // Go writes all stacks, and ends
 }
+
+// Again has the program end in order and be started again, where something that it
+// was given at its start has changed.
+func (s *Service) Again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		s.process.Process.Signal(syscall.SIGTERM)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 )
 
 // Max is the longest line, and more than any of them needs.
@@ -40,4 +42,28 @@ func Each(r io.Reader, fn func(line string) error) error {
 			return err
 		}
 	}
+}
+
+// longest is how much of a word Line takes: six of three octets each fit on a line,
+// of the kinds that there are.
+const longest = 120
+
+// Line is words on a line, in which a word may have spaces, or be empty.
+func Line(words ...string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = url.QueryEscape(strings.ToValidUTF8(w[:min(len(w), longest)], ""))
+	}
+	return strings.Join(out, " ")
+}
+
+// Words reads what Line made.
+func Words(line string) []string {
+	words := strings.Split(line, " ")
+	for i, w := range words {
+		if s, err := url.QueryUnescape(w); err == nil {
+			words[i] = s
+		}
+	}
+	return words
 }

@@ -48,6 +48,11 @@ type globals struct {
 }
 
 func main() {
+	if words, ok := asInit(os.Args); ok {
+		if code, done := beInit(words); done {
+			os.Exit(code)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	in := &invocation{stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin, getenv: os.Getenv}
