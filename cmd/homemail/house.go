@@ -32,6 +32,7 @@ import (
 	"homemail/reports"
 	"homemail/resolver"
 	"homemail/router"
+	"homemail/search"
 	"homemail/signin"
 	"homemail/smtpd"
 	"homemail/store"
@@ -68,6 +69,7 @@ type house struct {
 	queue  *queue.Queue
 	bridge *bridge.Bridge
 	caps   *caps.Caps
+	search *search.Index
 	lan    *lan.Devices
 	dns    *resolver.Resolver // nil in a world of its own
 
@@ -171,8 +173,9 @@ func (h *house) build(w world, key []byte) error {
 	h.mx = smtpd.New(door)
 	door.Kind, door.Users, door.Judge = smtpd.Submission, smtpd.SignIn(h.signIn), nil
 	h.msa = smtpd.New(door)
+	h.search = search.New(h.store, h.log)
 	h.imap = imapd.New(imapd.Options{
-		Host: c.Host(), Store: h.store, SignIn: h.signIn, TLS: h.certs.TLSConfig(),
+		Host: c.Host(), Store: h.store, Search: h.search, SignIn: h.signIn, TLS: h.certs.TLSConfig(),
 		AppendLimit: int64(c.Limits.MessageSize), Log: h.log,
 	})
 	h.pop3 = pop3d.New(pop3d.Options{Host: c.Host(), SignIn: h.signIn, TLS: h.certs.TLSConfig(), Log: h.log})
@@ -231,7 +234,7 @@ func (h *house) run(ctx context.Context) error {
 // parts are all that runs beside the doors.
 func (h *house) parts() []func(context.Context) error {
 	list := []func(context.Context) error{
-		h.rebuild, h.broken, h.store.Run, h.events.Run, h.signIn.Run, h.relay.Run, h.queue.Run, h.bridge.Run, h.caps.Run,
+		h.rebuild, h.broken, h.store.Run, h.events.Run, h.signIn.Run, h.relay.Run, h.queue.Run, h.bridge.Run, h.caps.Run, h.search.Run,
 		h.releaseResumed, h.saveClock, h.completeKeys, h.certs.Run, h.line.Run, h.newReader(h.reports).Run,
 		h.people.run, h.vacation.Run, h.alerts.run, h.vouch, h.update.Run,
 		func(ctx context.Context) error { return h.admin().Serve(ctx, h.socket) },
