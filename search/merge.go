@@ -15,7 +15,7 @@ func (k *keeper) mergeSmall(ctx context.Context) error {
 		if from == to {
 			break
 		}
-		if err := k.merge(from, to); err != nil {
+		if err := k.merge(ctx, from, to); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func (k *keeper) rewrite(ctx context.Context, percent int) error {
 		}
 		if dead := int(s.docs) - int(there); dead > 0 && dead*100 >= percent*int(s.docs) {
 			n := len(k.cat.segs)
-			if err := k.merge(i, i+1); err != nil {
+			if err := k.merge(ctx, i, i+1); err != nil {
 				return err
 			}
 			i -= n - len(k.cat.segs)
@@ -115,13 +115,13 @@ func (k *keeper) live() (bitset, error) {
 
 // merge makes one segment of some, without what is of expunged messages. The
 // rows of the old ones go with the catalog that no longer has them.
-func (k *keeper) merge(from, to int) error {
+func (k *keeper) merge(ctx context.Context, from, to int) error {
 	live, err := k.live()
 	if err != nil {
 		return err
 	}
 	old := k.cat.segs[from:to]
-	m := &merger{get: k.read, live: live, put: k.a.PutDerived}
+	m := &merger{ctx: ctx, get: k.read, live: live, put: k.a.PutDerived}
 	c := *k.cat
 	c.nextSeg++
 	s, err := m.merge(old, k.cat.nextSeg)
@@ -150,6 +150,7 @@ func (k *keeper) merge(from, to int) error {
 
 // A merger makes one segment of several that follow each other.
 type merger struct {
+	ctx  context.Context // a large merge takes seconds
 	get  getter
 	live bitset // documents to keep
 	put  func([]store.DerivedRow) error
@@ -207,7 +208,10 @@ func (m *merger) zone(w *writer, list []*segment, z zone) error {
 		}
 	}
 	var docs []uint32
-	for len(open) > 0 && w.err == nil {
+	for n := 0; len(open) > 0 && w.err == nil; n++ {
+		if n%1024 == 0 && m.ctx.Err() != nil {
+			return m.ctx.Err()
+		}
 		least := open[0].term
 		for _, r := range open[1:] {
 			if bytes.Compare(r.term, least) < 0 {
