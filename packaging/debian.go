@@ -23,8 +23,7 @@ Maintainer: The homemail authors <homemail@localhost>
 Installed-Size: %d
 Depends: systemd (>= 247), ca-certificates
 Recommends: tzdata
-Provides: mail-transport-agent, imap-server, pop3-server
-Conflicts: mail-transport-agent, imap-server, pop3-server
+Provides: imap-server, pop3-server
 Description: mail for a family or a small office
  One program that takes mail in and sends it (SMTP), keeps it safe, and shows it
  to mail programs (IMAP, POP3). It has web pages for its owners and needs no
