@@ -41,6 +41,12 @@ var others = map[Kind]string{
 	Unavailable: "admin.other.unavailable", Impossible: "admin.other.impossible", Other: "admin.other.trouble",
 }
 
+// CodeOf is the code of the reason that an error of Do is; "" of any other.
+func CodeOf(err error) string {
+	code, _ := words.Of(err)
+	return code
+}
+
 // Told is an error in words for whoever asked: its code is for programs, its
 // text in every language for people. Every error of Do is one.
 func Told(err error) *words.Reason {

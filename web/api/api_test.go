@@ -21,6 +21,7 @@ import (
 	"homemail/queue"
 	"homemail/signin"
 	"homemail/store"
+	"homemail/words"
 )
 
 // A fakeHouse answers each operation as a test says.
@@ -196,6 +197,7 @@ func TestFailures(t *testing.T) {
 		err  error
 		want failure
 	}{
+		{words.Because(store.ErrInvalid, "admin.not-ours", "domain", "example.test"), impossible},
 		{fmt.Errorf("anna@example.test: %w", store.ErrNotFound), notFound},
 		{fmt.Errorf("anna@example.test: %w", store.ErrExists), exists},
 		{admin.ErrNameTaken, exists},
@@ -214,6 +216,9 @@ func TestFailures(t *testing.T) {
 		var f Failed
 		if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil || f.Error != tt.err.Error() {
 			t.Errorf("%v became %q", tt.err, f.Error)
+		}
+		if reason, _ := words.Of(tt.err); f.Reason != reason {
+			t.Errorf("%v has the reason %q, want %q", tt.err, f.Reason, reason)
 		}
 		if (w.Header().Get("Retry-After") != "") != (tt.want == unavailable) {
 			t.Errorf("%v: Retry-After %q", tt.err, w.Header().Get("Retry-After"))
@@ -349,7 +354,7 @@ func TestHouse(t *testing.T) {
 	}{
 		{"account.add", `{"address":"anna@example.test","name":"Anna"}`, 200, `"address":"anna@example.test"`},
 		{"account.add", `{"address":"anna@example.test"}`, 409, "exists"},
-		{"account.add", `{"address":"anna@elsewhere.test"}`, 422, `"code":"impossible"`},
+		{"account.add", `{"address":"anna@elsewhere.test"}`, 422, `"code":"impossible","reason":"admin.`},
 		{"account.list", ``, 200, `"name":"Anna"`},
 		{"device.add", `{"address":"anna@example.test","name":"Phone"}`, 200, `"password":"`},
 		{"device.revoke", `{"address":"anna@example.test","device":"Phone"}`, 200, `{}`},

@@ -92,7 +92,7 @@ func (a *API) fail(w http.ResponseWriter, operation string, t admin.Token, err e
 	if f == failed || f == unavailable {
 		a.log.Warn("an operation of the API failed", "operation", operation, "token", t.Name, "err", err)
 	}
-	a.refuse(w, f, err.Error())
+	a.answer(w, f, Failed{err.Error(), f.code, admin.CodeOf(err)})
 }
 
 func (a *API) refuseScope(w http.ResponseWriter, s admin.Scope) {
@@ -104,14 +104,21 @@ func (a *API) refuseScope(w http.ResponseWriter, s admin.Scope) {
 	a.refuse(w, badScope, why)
 }
 
-// Failed is the answer to what was not done.
+// Failed is the answer to what was not done: in English, with the kind of failure,
+// and, if the operation itself said no, with the code of its reason. No code is ever
+// translated.
 type Failed struct {
-	Error string `json:"error"`
-	Code  string `json:"code"`
+	Error  string `json:"error"`
+	Code   string `json:"code"`
+	Reason string `json:"reason,omitempty"`
 }
 
 func (a *API) refuse(w http.ResponseWriter, f failure, why string) {
-	b, _ := json.Marshal(Failed{why, f.code}) // strings always can be
+	a.answer(w, f, Failed{Error: why, Code: f.code})
+}
+
+func (a *API) answer(w http.ResponseWriter, f failure, what Failed) {
+	b, _ := json.Marshal(what) // strings always can be
 	if f == unavailable {
 		w.Header().Set("Retry-After", "30")
 	}
