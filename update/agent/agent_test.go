@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -96,13 +97,13 @@ type publisher struct {
 	breaks   int // after so many bytes of each answer
 	noRanges bool
 	hangs    bool // instead of breaking
-	down     bool
+	down     *atomic.Bool
 	asked    []string
 }
 
 func (p *publisher) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.asked = append(p.asked, r.URL.Path+" "+r.Header.Get("Range"))
-	if p.down {
+	if p.down.Load() {
 		return nil, errors.New("no route to host")
 	}
 	b, err := os.ReadFile(filepath.Join(p.dir, filepath.Base(r.URL.Path)))
@@ -154,7 +155,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, key: key, pub: pub, web: &publisher{dir: t.TempDir()}, stick: t.TempDir(), memory: memory{}}
+	b := &bench{t: t, key: key, pub: pub, web: &publisher{dir: t.TempDir(), down: new(atomic.Bool)}, stick: t.TempDir(), memory: memory{}}
 	b.box = &box{key: pub, status: update.Status{Version: "1.2.0", Target: "pi"}}
 	b.start()
 	return b
@@ -224,7 +225,7 @@ func TestNight(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			web.dir = b.web.dir
+			web.dir, web.down = b.web.dir, b.web.down
 			*b.web = web
 			b.press(b.web.dir, "1.3.0")
 			b.want(agent.NoSource)
@@ -418,7 +419,7 @@ func TestDown(t *testing.T) {
 	b.run(func(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		b.want(agent.Current)
-		b.web.down = true
+		b.web.down.Store(true)
 		time.Sleep(48 * time.Hour)
 		b.want(agent.Current)
 		time.Sleep(8 * 24 * time.Hour)
