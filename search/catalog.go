@@ -78,7 +78,7 @@ func (c *catalog) find(get getter, want map[docKey]uint32) error {
 		return nil
 	}
 	for _, s := range c.segs {
-		keys, err := s.keys(get)
+		keys, err := s.keys(must(get))
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func readState(get getter, m mail.MailboxID) (s boxState, err error) {
 // that must be read to know.
 func (c *catalog) sets(get getter, k Key, want []byte) (sure, maybe bitset, err error) {
 	sure, maybe = newBitset(c.nextDoc), newBitset(c.nextDoc)
-	l := &lookup{c: c, get: get}
+	l := &lookup{c: c, get: must(get)}
 	switch {
 	case k.Where == InBody:
 		l.substring(inBody, want, sure, maybe)

@@ -303,7 +303,42 @@ func TestDamagedIndex(t *testing.T) {
 		h.put("\nmore\n") // so that the next update looks
 		h.update()
 		h.update()
+		if p, err := h.x.Total(); err != nil || p.Indexed != p.Messages {
+			t.Errorf("with %q damaged: %+v, %v", prefix, p, err)
+		}
 		h.a.Expunge(h.inbox, []mail.UID{6, 7, 8, 9})
+	}
+}
+
+// TestRepairedIndex repairs a store with a damaged index.
+func TestRepairedIndex(t *testing.T) {
+	h := newHouse(t)
+	for _, msg := range letters {
+		h.put(msg)
+	}
+	h.update()
+	paths, _ := h.a.DerivedPaths("g")
+	if err := h.a.PutDerived([]store.DerivedRow{{Path: paths[0]}}); err != nil { // as if it were lost
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, tt := range matchTests {
+			if got := h.match(tt.k); !slices.Equal(got, tt.want) {
+				t.Errorf("%+v found %v, want %v", tt.k, got, tt.want)
+			}
+		}
+		h.update()
+	}
+	if p, err := h.x.Progress(h.a); err != nil || p.Indexed != len(letters) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := h.a.DropDerived(""); err != nil { // what a repair does
+		t.Fatal(err)
+	}
+	h.put("\nmore\n")
+	h.update()
+	if p, err := h.x.Progress(h.a); err != nil || p.Indexed != len(letters)+1 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

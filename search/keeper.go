@@ -28,6 +28,7 @@ func (k *keeper) load() error {
 		return err
 	}
 	k.cat = &catalog{nextDoc: 1, nextSeg: 1}
+	k.x.forgetKnown(k.a.ID)
 	return k.a.DropDerived("")
 }
 
@@ -100,7 +101,9 @@ func (k *keeper) mailbox(ctx context.Context, m store.Mailbox) error {
 		return err
 	}
 	written := st.at // up to known all was done, though the row may not say so
-	st.at = max(st.at, k.x.known[boxID{k.a.ID, m.ID}])
+	if written != 0 {
+		st.at = max(st.at, k.x.known[boxID{k.a.ID, m.ID}])
+	}
 	in := &intake{k: k, box: m.ID, st: st}
 	var gone, fresh []mail.UID
 	if st.at == 0 || st.validity != m.UIDValidity {

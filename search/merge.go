@@ -121,7 +121,7 @@ func (k *keeper) merge(ctx context.Context, from, to int) error {
 		return err
 	}
 	old := k.cat.segs[from:to]
-	m := &merger{ctx: ctx, get: k.read, live: live, put: k.a.PutDerived}
+	m := &merger{ctx: ctx, get: must(k.read), live: live, put: k.a.PutDerived}
 	c := *k.cat
 	c.nextSeg++
 	s, err := m.merge(old, k.cat.nextSeg)

@@ -114,7 +114,6 @@ func (x *Index) with(a *store.Account, fn func(*keeper) error) error {
 	defer x.work.Unlock()
 	k := &keeper{x: x, a: a}
 	if x.isDoomed(a.ID) {
-		maps.DeleteFunc(x.known, func(id boxID, _ mail.ModSeq) bool { return id.a == a.ID })
 		if err := a.DropDerived(""); err != nil {
 			return err
 		}
@@ -124,6 +123,11 @@ func (x *Index) with(a *store.Account, fn func(*keeper) error) error {
 		return err
 	}
 	return fn(k)
+}
+
+// forgetKnown lets the mailboxes of an account be looked at again.
+func (x *Index) forgetKnown(a mail.AccountID) {
+	maps.DeleteFunc(x.known, func(id boxID, _ mail.ModSeq) bool { return id.a == a })
 }
 
 // distrust notes that an index could not be read.
@@ -191,4 +195,29 @@ func (x *Index) Progress(a *store.Account) (p Progress, err error) {
 	}
 	p.Indexed = min(p.Indexed, p.Messages)
 	return p, err
+}
+
+// Total tells how far the indexes of all accounts are.
+func (x *Index) Total() (sum Progress, err error) {
+	profiles, err := x.store.Accounts()
+	if err != nil {
+		return sum, err
+	}
+	for _, p := range profiles {
+		a, err := x.store.AccountByID(p.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return sum, err
+		}
+		one, err := x.Progress(a)
+		if err != nil {
+			return sum, err
+		}
+		sum.Messages += one.Messages
+		sum.Indexed += one.Indexed
+		sum.Bytes += one.Bytes
+	}
+	return sum, nil
 }

@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"homemail/store"
@@ -213,6 +214,17 @@ func (w *writer) flush() {
 
 // A getter reads rows of one moment.
 type getter func(path string) ([]byte, error)
+
+// must reads rows that have to be there.
+func must(get getter) getter {
+	return func(path string) ([]byte, error) {
+		v, err := get(path)
+		if errors.Is(err, store.ErrNotFound) {
+			err = errDamaged
+		}
+		return v, err
+	}
+}
 
 // match sets the documents of a zone that have a term for the probe.
 func (s *segment) match(get getter, z zone, p probe, hits bitset) error {

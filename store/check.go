@@ -132,7 +132,10 @@ func (c *checker) checkSums(r reader) error {
 // dropMade removes a row that is made of others, and will be again.
 func (c *checker) dropMade(key []byte) func(*tx) (string, error) {
 	switch key[0] {
-	case tSummary, tSortKeys, tThread, tDerived:
+	case tDerived: // the others of the account are worth nothing without it
+		a := mail.AccountID(parse(key).u32())
+		return func(t *tx) (string, error) { return "the account's index is made anew", t.dropAll(k(tDerived).acct(a)) }
+	case tSummary, tSortKeys, tThread:
 		key = slices.Clone(key)
 		return func(t *tx) (string, error) {
 			t.del(key)

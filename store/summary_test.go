@@ -181,12 +181,19 @@ func TestDamagedSummary(t *testing.T) {
 	m := inbox(t, a)
 	uid := put(t, a, m, letter).UID
 	want := summaries(t, a, m.ID, uid)[0]
+	if err := a.PutDerived([]DerivedRow{{"c", []byte("x")}, {"g1", []byte("y")}}); err != nil {
+		t.Fatal(err)
+	}
+	damageRow(t, s, k(tDerived).acct(a.ID).str("c"))
+	r, err := s.Check(t.Context(), CheckOptions{Repair: true})
+	if list, _ := a.DerivedPaths(""); err != nil || len(r.Findings) != 1 || r.Findings[0].Done == "" || len(list) > 0 {
+		t.Errorf("%+v, %v, %q", r.Findings, err, list)
+	}
 	damageRow(t, s, summaryKey(a.ID, m.ID, uid, 0))
 	if got := summaries(t, a, m.ID, uid); len(got) != 1 || string(got[0].Structure) != string(want.Structure) {
 		t.Errorf("%+v", got)
 	}
-	r, err := s.Check(t.Context(), CheckOptions{Repair: true})
-	if err != nil || len(r.Findings) != 1 || r.Findings[0].Done == "" {
+	if r, err = s.Check(t.Context(), CheckOptions{Repair: true}); err != nil || len(r.Findings) != 1 || r.Findings[0].Done == "" {
 		t.Errorf("%+v, %v", r.Findings, err)
 	}
 }

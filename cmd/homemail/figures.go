@@ -1,8 +1,11 @@
 package main
 
 import (
+	"math"
+
 	"homemail/metrics"
 	"homemail/queue"
+	"homemail/search"
 	"homemail/smtpd"
 	"homemail/store"
 )
@@ -34,9 +37,24 @@ func (h *house) metrics() *metrics.Registry {
 		}, "protocol", name)
 	}
 	h.queueMetrics(r)
+	h.searchMetrics(r)
 	p := h.pop3.Stats()
 	r.Counter("homemail_pop3_retrieved_total", "Messages sent by POP3.", func() float64 { return float64(p.Retrieved.Load()) })
 	return r
+}
+
+func (h *house) searchMetrics(r *metrics.Registry) {
+	figure := func(read func(search.Progress) float64) func() float64 {
+		return func() float64 {
+			p, err := h.search.Total()
+			if err != nil {
+				return math.NaN()
+			}
+			return read(p)
+		}
+	}
+	r.Gauge("homemail_search_waiting", "Messages that are not in the index of searches yet.", figure(func(p search.Progress) float64 { return float64(p.Messages - p.Indexed) }))
+	r.Gauge("homemail_search_index_bytes", "Bytes that the index takes.", figure(func(p search.Progress) float64 { return float64(p.Bytes) }))
 }
 
 func (h *house) queueMetrics(r *metrics.Registry) {
