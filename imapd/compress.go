@@ -3,19 +3,9 @@ package imapd
 import (
 	"bufio"
 	"bytes"
-	"errors"
+	"compress/flate"
 	"io"
-
-	"github.com/klauspost/compress/flate"
 )
-
-// Bounds on what a client may make us unpack.
-const (
-	inflateRatio = 10
-	inflateFree  = 10 << 20 // bytes that the ratio does not count
-)
-
-var errBomb = errors.New("compressed too far")
 
 // compress is COMPRESS, RFC 4978.
 func (s *session) compress(c *call) error {
@@ -41,7 +31,7 @@ func (s *session) compress(c *call) error {
 }
 
 // A deflater compresses what a wire.Writer gathered. Behind each piece it lets go
-// of its compressor, which has some hundred KB: the next one begins anew, which is
+// of its compressor, which has some 700 KB: the next one begins anew, which is
 // still the same stream, as no block refers to what another compressor saw.
 type deflater struct {
 	s *Server
@@ -71,47 +61,3 @@ func (d *deflater) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-// An inflater unpacks what the client sends, as long as that stays in proportion.
-type inflater struct {
-	in     *bufio.Reader
-	r      io.Reader
-	packed int64
-	loose  int64
-}
-
-func newInflater(in *bufio.Reader) *inflater {
-	z := &inflater{in: in}
-	// RFC 4978 §4 advises a partial flush, whose end the standard library's
-	// reader waits behind.
-	z.r = flate.NewReaderOpts(packedReader{z}, flate.WithPartialBlock())
-	return z
-}
-
-// packedReader counts what flate takes.
-type packedReader struct{ z *inflater }
-
-func (p packedReader) Read(b []byte) (int, error) {
-	n, err := p.z.in.Read(b)
-	p.z.packed += int64(n)
-	return n, err
-}
-
-func (p packedReader) ReadByte() (byte, error) {
-	c, err := p.z.in.ReadByte()
-	if err == nil {
-		p.z.packed++
-	}
-	return c, err
-}
-
-func (z *inflater) Read(p []byte) (int, error) {
-	n, err := z.r.Read(p)
-	z.loose += int64(n)
-	if z.loose > inflateRatio*z.packed+inflateFree {
-		return 0, errBomb
-	}
-	return n, err
-}
-
-var _ io.ByteReader = packedReader{} // so that flate takes no more than it needs
