@@ -129,7 +129,10 @@ func mustAsk[A any](t *testing.T, w *world, verb string, request any) A {
 // operation, and again to the end: it is always the same house.
 func TestKilledAnywhere(t *testing.T) {
 	for _, self := range []bool{false, true} {
-		t.Run(fmt.Sprintf("self=%v", self), func(t *testing.T) { killedAnywhere(t, self) })
+		t.Run(fmt.Sprintf("self=%v", self), func(t *testing.T) {
+			t.Parallel()
+			killedAnywhere(t, self)
+		})
 	}
 }
 
