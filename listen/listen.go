@@ -19,7 +19,7 @@ import (
 type Door struct {
 	Name        string // as in config.toml: "smtp"
 	Addr        string // "host:port"; port 0 is any free one
-	PrivateOnly bool   // turn away whoever is not loopback, private or link-local
+	PrivateOnly bool   // turn away whoever is not loopback, private or link-local, or is doubted
 	Refusal     string // line for whom the limits turn away; empty where TLS comes first
 	Gate        *Gate  // shared by the doors of a protocol
 }
@@ -33,6 +33,7 @@ type Listener struct {
 	troubled  bool          // the last Accept failed; only Accept's caller uses it
 	closeOnce sync.Once
 	closed    chan struct{}
+	doubt     func(netip.Addr) bool // nil doubts nobody
 }
 
 const (
@@ -80,6 +81,11 @@ func Wrap(l net.Listener, d Door, log *slog.Logger) *Listener {
 // Door returns what the listener was made from.
 func (l *Listener) Door() Door { return l.door }
 
+// Doubt sets how it is known that a private address is that behind which strangers
+// come in, so that a PrivateOnly door turns it away. It must be quick, and is set
+// before Accept.
+func (l *Listener) Doubt(stranger func(netip.Addr) bool) { l.doubt = stranger }
+
 // Close closes the door; connections that are in stay.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() { close(l.closed) })
@@ -109,7 +115,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // admit returns the connection counted in, or nil if it is turned away.
 func (l *Listener) admit(c net.Conn) net.Conn {
 	from := remote(c)
-	if l.door.PrivateOnly && !isPrivate(from) {
+	if l.door.PrivateOnly && (!isPrivate(from) || l.doubt != nil && l.doubt(from)) {
 		l.door.Gate.refuse(NotPrivate)
 		l.log.Debug("connection refused", "door", l.door.Name, "from", from, "reason", NotPrivate)
 		c.Close()

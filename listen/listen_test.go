@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,6 +108,24 @@ func TestPrivateOnly(t *testing.T) {
 	}
 	if n := gate.Counts().Refused[NotPrivate]; n != 2 {
 		t.Errorf("%d refused", n)
+	}
+}
+
+// TestDoubt: behind one private address are strangers, and they stay outside; the
+// house's own programs come in.
+func TestDoubt(t *testing.T) {
+	gate := NewGate(Limits{})
+	for _, private := range []bool{true, false} {
+		inner := &fake{from: []string{"192.168.1.1:1", "192.168.1.5:1"}}
+		l := Wrap(inner, Door{Name: "imap", PrivateOnly: private, Gate: gate}, nil)
+		l.Doubt(func(a netip.Addr) bool { return a == netip.MustParseAddr("192.168.1.1") })
+		want := "192.168.1.1:1"
+		if private {
+			want = "192.168.1.5:1"
+		}
+		if c, err := l.Accept(); err != nil || c.RemoteAddr().String() != want {
+			t.Errorf("private %v let in %v, %v", private, c, err)
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ type limiter struct {
 	addrs    *lru[netip.Prefix, addrState]
 	accounts *lru[string, accountState]
 	codes    *lru[mail.AccountID, addrState] // second factors, see limiter.codeWait
+
+	doubt func(netip.Addr) bool // see Checker.Doubt; nil doubts nobody
 }
 
 type addrState struct {
@@ -65,17 +67,33 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// near reports whether a is of the house's own network.
-func near(a netip.Addr) bool {
+// local reports whether a is an address of the house's own network.
+func local(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
+}
+
+// near reports whether who comes from a is of the house. mu is held.
+func (l *limiter) near(a netip.Addr) bool { return local(a) && !l.doubted(a) }
+
+func (l *limiter) doubted(a netip.Addr) bool { return l.doubt != nil && l.doubt(a.Unmap()) }
+
+// pen is who is shut out together with a. Of a network of the house that strangers
+// seem to be in it is one address: else they would shut out the whole house. mu is
+// held.
+func (l *limiter) pen(a netip.Addr) netip.Prefix {
+	if local(a) && l.doubted(a) {
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	return network(a)
 }
 
 // wait says for how long a is still shut out.
 func (l *limiter) wait(a netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.addrs.peek(network(a))
+	s := l.addrs.peek(l.pen(a))
 	if s == nil {
 		return 0
 	}
@@ -110,7 +128,7 @@ func (l *limiter) failure(a netip.Addr, account string) (ban time.Duration, refu
 	}
 	who.failed, who.last = who.failed+1, now
 
-	return l.addrs.get(network(a)).failure(now, near(a))
+	return l.addrs.get(l.pen(a)).failure(now, l.near(a))
 }
 
 // failure counts one at a time, and shuts out as limiter.failure tells.
@@ -137,7 +155,7 @@ func (l *limiter) success(a netip.Addr, account string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := network(a)
-	l.addrs.remove(n)
+	l.addrs.remove(l.pen(a))
 	s := l.accounts.get(account)
 	if i := slices.Index(s.known, n); i >= 0 {
 		s.known = slices.Delete(s.known, i, i+1)

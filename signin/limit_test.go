@@ -126,3 +126,40 @@ func TestLRU(t *testing.T) {
 		t.Error("the least used has to go", l.byKey)
 	}
 }
+
+// TestDoubt: while strangers look as if they were at home, who guesses from there is
+// shut out like them, alone and not with the house's network; this computer is near
+// as ever.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hidden := newLimiter(), true
+		l.doubt = func(a netip.Addr) bool { return hidden && !a.IsLoopback() }
+		fails := func(from string) (ban time.Duration) {
+			for range failures {
+				ban, _ = l.failure(addr(from), "anna")
+			}
+			return ban
+		}
+		for from, want := range map[string]time.Duration{
+			"192.168.1.1": firstBan, "::ffff:10.1.2.3": firstBan, "fd00::7": firstBan, "fe80::1%eth0": firstBan,
+			"127.0.0.1": nearBan, "::1": nearBan, "203.0.113.5": firstBan,
+		} {
+			if got := fails(from); got != want {
+				t.Errorf("%s: %v, want %v", from, got, want)
+			}
+		}
+		for _, home := range []string{"192.168.1.20", "fd00::8", "fe80::2%eth0"} {
+			if w := l.wait(addr(home)); w != 0 {
+				t.Errorf("%s is shut out with somebody else for %v", home, w)
+			}
+		}
+		l.success(addr("fd00::7"), "anna")
+		if w := l.wait(addr("fd00::7")); w != 0 {
+			t.Errorf("after a sign-in: %v", w)
+		}
+		hidden = false
+		if got := fails("192.168.1.30"); got != nearBan {
+			t.Errorf("once it is over: %v", got)
+		}
+	})
+}

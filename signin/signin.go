@@ -104,6 +104,13 @@ func New(s *store.Store, o Options) *Checker {
 	}
 }
 
+// Doubt sets how it is known that an address of the house's network may be a
+// stranger's, as a router puts its own in the place of theirs: who fails from there
+// is shut out for as long as anybody. Nothing else changes for the people of the
+// house, who sign in as ever. It is asked often, must be quick, and is set before
+// anybody signs in.
+func (c *Checker) Doubt(stranger func(netip.Addr) bool) { c.limits.doubt = stranger }
+
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b) // never fails, crypto/rand

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"homemail/certs"
 	"homemail/check"
 	"homemail/check/probe"
+	"homemail/lan"
 	"homemail/router"
 )
 
@@ -46,6 +48,12 @@ func (h *house) newLine(w world) (l *line, err error) {
 		}
 	}
 	l.checker = check.New(l.options(w))
+	if h.signIn != nil {
+		h.signIn.Doubt(l.doubts)
+	}
+	for _, door := range h.doors {
+		door.Doubt(l.masks)
+	}
 	return l, nil
 }
 
@@ -155,12 +163,22 @@ func (l *line) echo(ctx context.Context, network string) (probe.Echo, error) {
 // it takes is its own affair, so nobody is believed but who is on this computer, as
 // over ssh, unless strangers seem to be there.
 func (l *line) hides(r *http.Request) bool {
-	if l == nil {
-		return false
-	}
+	from, _ := remoteOf(r)
+	return l != nil && l.doubts(from)
+}
+
+// doubts is what hides says of an address.
+func (l *line) doubts(from netip.Addr) bool {
 	mask, hidden := l.checker.Hides()
-	from, ok := remoteOf(r)
-	return hidden && !(ok && from.IsLoopback() && !mask.IsLoopback())
+	return hidden && !(from.IsLoopback() && !mask.IsLoopback())
+}
+
+// masks reports whether strangers come in from an address of the house's network: the
+// one that was seen, and the router's other ones. Doors for the house alone stay open
+// to its mail programs, which sign in, and have addresses of their own.
+func (l *line) masks(from netip.Addr) bool {
+	mask, hidden := l.checker.Hides()
+	return hidden && (from.WithZone("") == mask || slices.Contains(lan.Routers(), from.WithZone("")))
 }
 
 // ipv6 reports whether it was seen lately that mail comes in over IPv6.
