@@ -2,10 +2,7 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"homemail/store"
 )
 
 // MuteCheck asks that a check which is not good is shown, but told to nobody and
@@ -28,7 +25,7 @@ func (h *House) muteCheck(_ context.Context, q MuteCheck) (Empty, error) {
 		err = h.Checker.Mute(q.Name, q.Reason, time.Duration(q.Days)*24*time.Hour)
 	}
 	if err != nil {
-		return Empty{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return Empty{}, impossible(err)
 	}
 	return Empty{}, nil
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 
 	"homemail/dnsplan/publish"
 	"homemail/queue"
@@ -39,6 +40,16 @@ var refusals = []struct {
 var others = map[Kind]string{
 	NotFound: "admin.other.missing", Exists: "admin.other.exists", Conflict: "admin.other.busy",
 	Unavailable: "admin.other.unavailable", Impossible: "admin.other.impossible", Other: "admin.other.trouble",
+}
+
+// impossible is an error that is what was asked for, of a package that knows no
+// store: in its own words, if it has some.
+func impossible(err error) error {
+	of := fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	if r := new(words.Reason); errors.As(err, &r) {
+		return &words.Reason{Code: r.Code, Text: r.Text, Err: of}
+	}
+	return of
 }
 
 // CodeOf is the code of the reason that an error of Do is; "" of any other.

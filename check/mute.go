@@ -2,9 +2,10 @@ package check
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"homemail/words"
 )
 
 // A Mute is the owner's word that a finding is known and may stay as it is: it is
@@ -23,19 +24,19 @@ const (
 )
 
 // Mute quiets a check that is not good: for some time, at most 30 days, or with 0
-// until it finds something else.
+// until it finds something else. What it refuses is a words.Reason.
 func (c *Checker) Mute(name, reason string, lasts time.Duration) error {
 	if c.step(name) == nil {
-		return fmt.Errorf("there is no check %q", name)
+		return words.Because(nil, "check.mute.unknown", "name", name)
 	}
 	if lasts < 0 || lasts > muteMost || utf8.RuneCountInString(reason) > reasonRunes {
-		return fmt.Errorf("a check is quiet for at most %d days, for a reason of at most %d characters", muteMost/(24*time.Hour), reasonRunes)
+		return words.Because(nil, "check.mute.long", "days", int(muteMost/(24*time.Hour)), "most", reasonRunes)
 	}
 	c.mu.Lock()
 	r, ok := c.last[name]
 	c.mu.Unlock()
 	if !ok || r.State == Good {
-		return fmt.Errorf("the check %q has nothing to say", name)
+		return words.Because(nil, "check.mute.good", "name", name)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	m := Mute{Since: now, Code: r.Code, Reason: reason}

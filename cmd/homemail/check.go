@@ -12,6 +12,8 @@ import (
 func lineCommands() []command {
 	return []command{
 		{"check", "[NAME...]", "find out whether this line and this house can do mail, and what to do about what they cannot", 0, 40, checkLine},
+		{"check mute", "NAME", "show a finding that is known without telling anybody of it, until it changes or for some days", 1, 1, muteCheck},
+		{"check unmute", "NAME", "tell of a check again", 1, 1, unmuteCheck},
 		{"probe", "", "look at the houses of friends from outside, when they ask; keeps nothing", 0, 0, serveProbe},
 	}
 }

@@ -141,6 +141,9 @@ func (t lineText) branch(b *strings.Builder, tree lineTree, r check.Result, dept
 		margin := pad(state, 12) + strings.Repeat(" ", depth*textIndent)
 		hang(b, margin, t.sentence(r))
 		inner := strings.Repeat(" ", columns(margin)+textIndent)
+		if r.Muted != nil {
+			hang(b, inner, t.muted(*r.Muted))
+		}
 		if n := tree.waits[r.Name]; n > 0 && !t.detail {
 			hang(b, inner, t.say("wait", "n", n))
 		}
@@ -153,6 +156,22 @@ func (t lineText) branch(b *strings.Builder, tree lineTree, r check.Result, dept
 		aside = t.branch(b, tree, s, depth) || aside
 	}
 	return aside
+}
+
+// muted says that nobody is told of a finding, for how long, and why.
+func (t lineText) muted(m check.Mute) string {
+	if m.Reason == "" {
+		return t.say("muted", "until", mutedUntil(t.lang, m))
+	}
+	return t.say("muted-for", "until", mutedUntil(t.lang, m), "reason", m.Reason)
+}
+
+// mutedUntil says how long a mute holds.
+func mutedUntil(lang string, m check.Mute) string {
+	if m.Until.IsZero() {
+		return words.Say("cli.mute.change").In(lang)
+	}
+	return words.Say("cli.mute.until", "time", stamp(m.Until)).In(lang)
 }
 
 // sentence is the question of a check and its answer.
@@ -178,12 +197,13 @@ func (t lineText) details(b *strings.Builder, margin string, r check.Result) {
 	}
 }
 
-// todo is what the owner can do about what is needed: first about what is bad.
+// todo is what the owner can do about what is needed and not muted: first about what
+// is bad.
 func (t lineText) todo(list []check.Result) (all []string) {
 	for _, state := range []check.State{check.Bad, check.CouldNotTest} {
 		for _, r := range list {
 			do := r.Do.In(t.lang)
-			if r.State != state || !r.Needed || do == "" || r.Data["because"] != "" || slices.Contains(all, do) {
+			if r.State != state || !r.Needed || do == "" || r.Muted != nil || r.Data["because"] != "" || slices.Contains(all, do) {
 				continue
 			}
 			all = append(all, do)
