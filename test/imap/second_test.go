@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"homemail/imapd"
+	"homemail/search"
 	"homemail/signin"
 	"homemail/store"
 	"homemail/test/need"
@@ -54,12 +55,17 @@ func startOurs(t testing.TB, cert, key []byte) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	server := imapd.New(imapd.Options{Host: "localhost", Store: s, SignIn: check, TLS: conf, Log: log})
+	index := search.New(s, log)
+	server := imapd.New(imapd.Options{Host: "localhost", Store: s, Search: index, SignIn: check, TLS: conf, Log: log})
+	ended := make(chan error, 3)
+	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- index.Run(ctx) }()
 	go func() { ended <- server.Serve(ctx, tls.NewListener(l, conf)) }()
 	t.Cleanup(func() {
 		cancel()
-		must(t, <-ended)
+		for range 3 {
+			must(t, <-ended)
+		}
 		must(t, s.Close())
 	})
 	return l.Addr().String()
