@@ -245,6 +245,7 @@ func (b *box) console(ctx context.Context) (*exec.Cmd, error) {
 	s := sandbox.Spec{User: mailUser, Read: world(), Write: []string{mailDir, letterDir}, Env: small("GOMEMLIMIT=24MiB")}
 	args := []string{"init", "face", string(b.data.Mode), string(b.data.Trouble), b.data.Detail}
 	list := consoles(b.args)
+	var screens []*os.File
 	for _, name := range list {
 		f, err := os.OpenFile("/dev/"+name, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -254,10 +255,16 @@ func (b *box) console(ctx context.Context) (*exec.Cmd, error) {
 		kind := "serial"
 		if strings.HasPrefix(name, "tty") && len(name) > 3 && name[3] >= '0' && name[3] <= '9' {
 			kind = "screen"
+			screens = append(screens, f)
 		}
 		args = append(args, kind+"="+strconv.Itoa(2+len(s.Files)))
 	}
 	if f, err := os.OpenFile("/dev/fb0", os.O_RDWR, 0); err == nil {
+		for _, t := range screens { // the kernel's text would be drawn over the picture
+			if err := unix.IoctlSetInt(int(t.Fd()), kdSetMode, kdGraphics); err != nil {
+				b.log.Debug("a console stays one of text", "err", err)
+			}
+		}
 		s.Files = append(s.Files, f)
 		args = append(args, "picture="+strconv.Itoa(2+len(s.Files)))
 	}
@@ -267,6 +274,13 @@ func (b *box) console(ctx context.Context) (*exec.Cmd, error) {
 	}
 	return c, err
 }
+
+// kdSetMode is KDSETMODE of linux/kd.h, which takes a right that the console does
+// not have.
+const (
+	kdSetMode  = 0x4b3a
+	kdGraphics = 1
+)
 
 // heard does what the console says: there is somebody before the box.
 func (b *box) heard(line string) error {

@@ -197,7 +197,7 @@ func (m *Mover) Run(ctx context.Context, disk string) error {
 		m.o.Log.Error("the mail could not be moved", "disk", disk, "err", err)
 		return err
 	}
-	m.change(func(p *Progress) { p.Stage = Done })
+	m.change(func(p *Progress) { p.Stage, p.Done = Done, p.Total })
 	m.o.Log.Info("the mail was moved", "disk", disk)
 	return nil
 }

@@ -76,6 +76,9 @@ func keep(ctx context.Context, c *nclient4.Client, got *nclient4.Lease, host str
 			return errors.Join(errOutput, err)
 		}
 		next, err := renew(ctx, c, got, l.For, host)
+		if ctx.Err() != nil { // we stop, and the address stays: others still say goodbye
+			return ctx.Err()
+		}
 		if err != nil {
 			if _, err := fmt.Fprintln(out, "gone"); err != nil {
 				return errors.Join(errOutput, err)

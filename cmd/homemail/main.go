@@ -186,7 +186,7 @@ func commands() []command {
 	return slices.Concat([]command{
 		{"try", "", "run a whole server with two people and some mail, for trying out; needs no set-up", 0, 0, try},
 		{"serve", "", "run the server", 0, 0, serve},
-	}, setupCommands(), ownerCommands(), sessionCommands(), tokenCommands(), vacationCommands(), routeCommands(), queueCommands(), eventCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), reportCommands(), dnsCommands(), lineCommands(), settingCommands(), updateCommands(), []command{
+	}, setupCommands(), ownerCommands(), sessionCommands(), tokenCommands(), vacationCommands(), routeCommands(), queueCommands(), eventCommands(), bridgeCommands(), machineCommands(), keyCommands(), certificateCommands(), reportCommands(), dnsCommands(), lineCommands(), settingCommands(), updateCommands(), boxCommands(), []command{
 		{"version", "", "show the version", 0, 0, showVersion},
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -94,8 +93,9 @@ func pidOne() int {
 	out := kernelLog()
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: withoutTime}))
 	log.Info("homemail box", "version", version())
-	ending := appliance.Run(context.Background(), appliance.Options{Log: log, Err: out.f, Built: built(), Slot: slotRunner(log), SlotSocket: slotSocket})
-	if err := appliance.Finish(ending); err != nil {
+	keeper := &slotKeeper{}
+	ending := appliance.Run(context.Background(), appliance.Options{Log: log, Err: out.f, Built: built(), Slot: keeper.run(log), SlotSocket: slotSocket})
+	if err := errors.Join(keeper.again(), appliance.Finish(ending)); err != nil {
 		log.Error("the machine does not end", "err", err)
 	}
 	time.Sleep(time.Minute)
@@ -185,8 +185,3 @@ func vouchFor(s *store.Store) error {
 
 // slotSocket is where homemail asks for updates.
 const slotSocket = "/run/homemail/update.sock"
-
-// slotRunner is what watches over an update, nil where there is none.
-func slotRunner(log *slog.Logger) func(context.Context, net.Listener, func(context.Context) error) error {
-	return nil
-}
