@@ -76,7 +76,7 @@ func (h *House) Overview(ctx context.Context) (o Overview, err error) {
 	o.Lights = []Light{
 		receiving, sending, safe,
 		{Name: "backup", State: LightOff, Code: "later"},
-		{Name: "update", State: LightOff, Code: "later", Who: h.Version},
+		h.updateLight(ctx),
 	}
 	return o, nil
 }

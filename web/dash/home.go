@@ -91,8 +91,6 @@ func (d *Dash) lightOf(r *http.Request, l admin.Light) light {
 		out.Href = "/queue"
 	case "safe.expired", "safe.no-certificate", "safe.self-signed":
 		out.Href = "/dns/certificates"
-	case "update.later":
-		out.Href = "/settings"
 	default:
 		switch l.Name {
 		case "receiving":
@@ -103,6 +101,8 @@ func (d *Dash) lightOf(r *http.Request, l admin.Light) light {
 			out.Href = "/security"
 		case "backup":
 			out.Href = "/settings"
+		case "update":
+			out.Href = "/updates"
 		}
 	}
 	out.Do = "dash.look"

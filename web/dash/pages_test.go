@@ -345,7 +345,8 @@ func TestLights(t *testing.T) {
 		"receiving": "good came bridge bridge-failing inside no-domain shut unseen full broken",
 		"sending":   "good waiting late blocked paused off",
 		"safe":      "good guessed damage hidden listed expired no-certificate self-signed clock",
-		"backup":    "later", "update": "later",
+		"backup":    "later",
+		"update":    "no-box no-source unknown current ready fetching trial back trouble",
 	} {
 		for _, at := range []time.Time{{}, time.Now()} {
 			h := dashtest.Family("")

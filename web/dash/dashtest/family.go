@@ -54,7 +54,7 @@ func Family(own string) *House {
 			{Name: "sending", State: check.Waiting, Code: "waiting", Count: 2},
 			{Name: "safe", State: check.Good, Code: "guessed", Count: 3},
 			{Name: "backup", State: admin.LightOff, Code: "later"},
-			{Name: "update", State: admin.LightOff, Code: "later", Who: "0.5.0" + own},
+			{Name: "update", State: check.Waiting, Code: "ready", Who: "0.6.0" + own},
 		},
 		Accounts: 3, Messages: 100_040, Used: 14_504_000_000, Free: 401_000_000_000, Months: 62, Waiting: 2,
 	}}
