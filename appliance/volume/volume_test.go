@@ -103,13 +103,13 @@ func TestEnsureData(t *testing.T) {
 		b.disk(tt.name, "pci0", tt.scheme)
 		b.part(tt.name, 4) // as if the kernel had been told
 		// The power goes while the file system is made.
-		part, made, err := b.EnsureData(t.Context(), tt.name, 4, b.tools(1, 0))
+		_, made, err := b.EnsureData(t.Context(), tt.name, 4, b.tools(1, 0))
 		var tool *ToolError
 		if !errors.As(err, &tool) || !strings.Contains(tool.Said, "it says so") || made {
 			t.Fatal(tt.name, err, made)
 		}
 		// At the next start it is made anew, and then never again.
-		part, made, err = b.EnsureData(t.Context(), tt.name, 4, b.tools(0, 0))
+		part, made, err := b.EnsureData(t.Context(), tt.name, 4, b.tools(0, 0))
 		if err != nil || !made || part != Part(tt.name, 4) {
 			t.Fatal(tt.name, err, made, part)
 		}
