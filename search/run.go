@@ -20,7 +20,7 @@ const (
 	partMessages = 250
 	// deference is how many times as long as a part took the index stands back
 	// while mail comes in: that has to be quick, and a search can read.
-	deference = 8
+	deference = 20
 	// tidyEvery is how often expunged mail is sought in the index.
 	tidyEvery = 24 * time.Hour
 )
