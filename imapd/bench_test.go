@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"homemail/mail"
+	"homemail/store"
 )
 
 // fill puts n messages into a mailbox.
@@ -107,5 +109,54 @@ func BenchmarkFetch(b *testing.B) {
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 			b.ReportMetric(float64(size), "B")
 		})
+	}
+}
+
+// Ten changes in a large mailbox: the time must not depend on its size.
+func BenchmarkResync(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			h := newHouse(b)
+			h.fill("INBOX", n)
+			box, err := h.acct.Mailbox("INBOX")
+			must(b, err)
+			since := box.ModSeq
+			_, err = h.acct.Expunge(box.ID, []mail.UID{5, 6, mail.UID(n / 2)})
+			must(b, err)
+			_, _, err = h.acct.StoreFlags(box.ID, []mail.UID{9, 10, 11, 700, 701, 702, 703}, store.FlagChange{Mode: store.AddFlags, Flags: mail.Seen})
+			must(b, err)
+			c := h.login()
+			c.c.SetDeadline(time.Time{})
+			c.ok("ENABLE QRESYNC")
+			c.ok("EXAMINE INBOX") // once after a start the UIDs are read
+			for b.Loop() {
+				c.drain(fmt.Sprintf("SELECT INBOX (QRESYNC (%d %d))", box.UIDValidity, since))
+			}
+		})
+	}
+}
+
+// What an idle connection takes, with TLS and the client's end of it, which is
+// the larger part: the client has buffers of its own.
+func BenchmarkIdleMemory(b *testing.B) {
+	const n = 90
+	h := newHouse(b)
+	h.fill("INBOX", 100)
+	memory := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	for b.Loop() {
+		before := memory()
+		for range n {
+			c := h.open("INBOX")
+			c.c.SetDeadline(time.Time{})
+			c.send("i IDLE\r\n")
+			c.line()
+		}
+		b.ReportMetric(float64(memory()-before)/n, "B/conn")
 	}
 }

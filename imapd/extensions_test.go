@@ -439,3 +439,19 @@ func TestWithout(t *testing.T) {
 	c = h.login()
 	c.exactly(c.ok("ENABLE QRESYNC"), "* ENABLED QRESYNC")
 }
+
+func TestSessionsOfAnAccount(t *testing.T) {
+	s := &Server{open: make(map[mail.AccountID]int)}
+	for range sessionsMax {
+		if !s.admit(1) {
+			t.Fatal("refused too early")
+		}
+	}
+	if s.admit(1) || !s.admit(2) {
+		t.Error("the bound is not each account's own")
+	}
+	s.left(1)
+	if !s.admit(1) {
+		t.Error("who has left still counts")
+	}
+}

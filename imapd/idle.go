@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"runtime/debug"
 	"strings"
 
 	"homemail/imapd/wire"
@@ -38,6 +39,7 @@ func (s *session) whileIdle(v *view) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer s.survive()
 		for {
 			select {
 			case <-v.watch.C:
@@ -73,4 +75,13 @@ func (s *session) idleOnce(v *view, done <-chan struct{}) bool {
 	}
 	s.tell(true)
 	return s.w.Flush() == nil
+}
+
+// survive is the end of a goroutine that a fault of ours has ended: it costs the
+// connection, and not the server.
+func (s *session) survive() {
+	if v := recover(); v != nil {
+		s.log.Error("imap: telling of changes failed", "panic", v, "stack", string(debug.Stack()))
+		s.g.kill()
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"slices"
 
+	"github.com/emersion/go-imap/v2"
+
 	"homemail/imapd/wire"
 	"homemail/signin"
 )
@@ -28,6 +30,10 @@ func (s *session) begin(c *call, signed *signin.Session, err error) error {
 			s.hangUp("Too many failed sign-ins")
 		}
 		return s.denied(err)
+	}
+	if !s.s.admit(signed.Account.ID) {
+		signed.Close()
+		return no(imap.ResponseCodeLimit, "Too many connections of this account")
 	}
 	s.signed, s.acct = signed, signed.Account
 	s.log = s.log.With("account", signed.Account.ID)
@@ -54,6 +60,7 @@ func (s *session) signOut() {
 	if s.signed != nil {
 		close(s.left)
 		s.signed.Close()
+		s.s.left(s.acct.ID)
 	}
 	s.signed, s.acct, s.off, s.on = nil, nil, nil, enabled{}
 }

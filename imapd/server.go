@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"homemail/mail"
 	"homemail/search"
 	"homemail/signin"
 	"homemail/store"
@@ -41,6 +42,33 @@ type Options struct {
 type Server struct {
 	o         Options
 	deflaters sync.Pool // of *flate.Writer
+
+	mu   sync.Mutex
+	open map[mail.AccountID]int // sessions
+}
+
+// sessionsMax is how many sessions an account may have at once. Mail programs
+// have some five each; a hundred are a fault in one of them.
+const sessionsMax = 100
+
+// admit counts a session in. It reports whether there may be another one.
+func (s *Server) admit(a mail.AccountID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[a] >= sessionsMax {
+		return false
+	}
+	s.open[a]++
+	return true
+}
+
+// left counts a session out.
+func (s *Server) left(a mail.AccountID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[a]--; s.open[a] == 0 {
+		delete(s.open, a)
+	}
 }
 
 // New returns a server. It starts nothing.
@@ -55,7 +83,7 @@ func New(o Options) *Server {
 		o.Search = search.New(o.Store, o.Log)
 	}
 	o.AppendLimit = min(o.AppendLimit, math.MaxUint32)
-	return &Server{o: o}
+	return &Server{o: o, open: make(map[mail.AccountID]int)}
 }
 
 // Serve serves the connections of l until ctx ends, then says BYE to all of
