@@ -15,7 +15,7 @@ import (
 var errEncoding = errors.New("content transfer encoding")
 
 func held(b []byte) source {
-	return source{size: int64(len(b)), open: func() io.Reader { return bytes.NewReader(b) }}
+	return source{size: int64(len(b)), open: func() io.Reader { return bytes.NewReader(b) }, mem: b}
 }
 
 // binarySection finds BINARY[...], RFC 3516: a part without its transfer

@@ -366,11 +366,16 @@ type source struct {
 	size int64
 	skip int64 // bytes of open's reader to be left out
 	open func() io.Reader
+	mem  []byte // all of it, if that is in memory
 }
 
 // copyTo writes the bytes, as many as were announced or not all: then with an
 // error.
 func (s source) copyTo(w *wire.Writer) error {
+	if s.mem != nil {
+		w.RawBytes(s.mem[s.skip : s.skip+s.size])
+		return nil
+	}
 	r := s.open()
 	if _, err := io.CopyN(io.Discard, r, s.skip); err != nil {
 		return err
@@ -405,9 +410,13 @@ func (f *fetching) bodySection(body io.ReaderAt, l layout, o *imap.FetchItemBody
 	where = where.partial(o.Partial)
 	section := func() io.Reader { return io.NewSectionReader(body, where.at, where.size()) }
 	if where.size() <= holdMax {
-		b, err := io.ReadAll(section())
-		if err == nil && int64(len(b)) != where.size() {
-			err = store.ErrCorrupt
+		b := make([]byte, where.size())
+		n, err := body.ReadAt(b, where.at)
+		if err == io.EOF || err == nil {
+			err = nil
+			if n < len(b) {
+				err = store.ErrCorrupt
+			}
 		}
 		return held(b), err
 	}
