@@ -455,3 +455,31 @@ func TestSessionsOfAnAccount(t *testing.T) {
 		t.Error("who has left still counts")
 	}
 }
+
+// A mailbox that is renamed under a session is the same; one that is made anew is
+// another.
+func TestRenamedUnderSession(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.login(), h.login()
+	a.ok("CREATE Work")
+	h.deliver("Work", hello)
+	b.ok("SELECT Work")
+	before, err := h.acct.Mailbox("Work")
+	must(t, err)
+	a.ok("RENAME Work Play")
+	a.ok("CREATE Work")
+	h.deliver("Play", hello)
+	b.exactly(b.ok("NOOP"), "* 2 EXISTS")
+	b.exactly(b.ok("FETCH 1:2 UID"), "* 1 FETCH (UID 1)", "* 2 FETCH (UID 2)")
+	after, err := h.acct.Mailbox("Work")
+	must(t, err)
+	if after.UIDValidity == before.UIDValidity || after.ObjectID() == before.ObjectID() {
+		t.Errorf("the new mailbox passes for the old one: %+v", after)
+	}
+	a.ok("DELETE Work")
+	a.ok("DELETE Play")
+	b.send("x NOOP\r\n")
+	if rest := b.closed(); !strings.Contains(rest, "* BYE The selected mailbox was deleted") {
+		t.Errorf("%q", rest)
+	}
+}
