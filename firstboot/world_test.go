@@ -55,7 +55,7 @@ var errKilled = errors.New("killed")
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler), Reserve: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ type running struct {
 func New(t testing.TB) *World {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.TempDir(), store.Options{Log: log})
+	s, err := store.Open(t.TempDir(), store.Options{Log: log, Reserve: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
