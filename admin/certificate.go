@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ func (h *House) wakeCerts() {
 }
 
 // certificateNotes tells an owner what is not as it should be.
-func (h *House) certificateNotes() (list []string) {
+func (h *House) certificateNotes() (list []words.Text) {
 	s := h.CA.Certs
 	if s == nil {
 		return nil
@@ -94,9 +93,9 @@ func (h *House) certificateNotes() (list []string) {
 	for _, c := range s.Status() {
 		switch {
 		case c.Shown == certs.Expired:
-			list = append(list, fmt.Sprintf("the certificate of %s has expired on %s. %s", c.Name, c.NotAfter.Format(time.DateOnly), c.Trouble.EN))
+			list = append(list, words.Say("admin.note.expired", "name", c.Name, "day", c.NotAfter.Format(time.DateOnly), "why", c.Trouble).Text())
 		case !c.Trouble.Empty() && c.Doing == certs.Failed:
-			list = append(list, fmt.Sprintf("there is no certificate for %s: %s", c.Name, c.Trouble.EN))
+			list = append(list, words.Say("admin.note.no-certificate", "name", c.Name, "why", c.Trouble).Text())
 		}
 	}
 	return list

@@ -29,8 +29,9 @@ type DNSPlan struct {
 	Records []dnsplan.Record `json:"records"`
 	Results []dnsplan.Result `json:"results,omitempty"` // one for each record, if it was asked for
 	Changes []dnsplan.Change `json:"changes,omitempty"`
-	Zone    string           `json:"zone"` // the records as lines of a zone file
-	Notes   []string         `json:"notes,omitempty"`
+	Zone    string           `json:"zone"`            // the records as lines of a zone file
+	Notes   []string         `json:"notes,omitempty"` // in English
+	Told    []words.Text     `json:"told,omitempty"`  // Notes, in every language
 }
 
 // errNoDNS is what a house says that has no outside, as that of try.
@@ -52,15 +53,16 @@ func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error)
 	}
 	out = DNSPlan{Domain: in.Domain, Mode: in.Mode, Records: []dnsplan.Record{}}
 	if len(in.Addrs) == 0 && in.Mode != dnsplan.Bridge && in.Mode != dnsplan.Home {
-		out.Notes = append(out.Notes, h.addressNote())
+		out.Told = append(out.Told, h.addressNote())
 	}
 	if out.Records, err = dnsplan.Plan(in); err != nil {
 		return out, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
 	out.Zone = dnsplan.Zone(out.Records, "")
 	if out.Host, err = c.Host(ctx, in.Domain); err != nil {
-		out.Notes = append(out.Notes, "who hosts the domain's DNS could not be found out: "+err.Error())
+		out.Told = append(out.Told, words.Say("admin.note.dns-host", "said", err).Text())
 	}
+	out.Notes = english(out.Told)
 	if q.Compare {
 		out.Results = c.Compare(ctx, out.Records)
 		out.Changes = dnsplan.Diff(out.Results)
@@ -69,11 +71,11 @@ func (h *House) planDNS(ctx context.Context, q PlanDNS) (out DNSPlan, err error)
 }
 
 // addressNote tells why the address records are missing in a plan.
-func (h *House) addressNote() string {
+func (h *House) addressNote() words.Text {
 	if h.unsettled() {
-		return "the house's public address is not known yet, so that its A and AAAA records are missing here: look again in a minute, or say it with -ip"
+		return words.Say("admin.note.address-yet").Text()
 	}
-	return "the house's public address is not known, so that its A and AAAA records are missing here: say it with -ip"
+	return words.Say("admin.note.address").Text()
 }
 
 // dnsInput gathers what a plan is made of.

@@ -52,7 +52,8 @@ type Push struct {
 	Domain    string            `json:"domain"`
 	Changes   []publish.Changes `json:"changes"`             // of each zone that we may change
 	Elsewhere []dnsplan.Record  `json:"elsewhere,omitempty"` // in zones that we may not
-	Notes     []string          `json:"notes,omitempty"`
+	Notes     []string          `json:"notes,omitempty"`     // in English
+	Told      []words.Text      `json:"told,omitempty"`      // Notes, in every language
 }
 
 // ApplyPush asks to do exactly what was shown.
@@ -66,6 +67,7 @@ type Pushed struct {
 	Report  publish.Report `json:"report"`
 	Changed bool           `json:"changed"` // nothing was done, as the zone has changed meanwhile: to be planned again
 	Error   string         `json:"error,omitempty"`
+	Wrong   words.Text     `json:"wrong,omitzero"` // Error, in every language
 }
 
 // planPush plans the changes but for the MX.
@@ -74,7 +76,7 @@ func (h *House) planPush(ctx context.Context, q PlanPush) (out Push, err error) 
 	if err != nil {
 		return out, err
 	}
-	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Elsewhere: plan.Records, Notes: plan.Notes}
+	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Elsewhere: plan.Records, Notes: plan.Notes, Told: plan.Told}
 	open, err := h.zonesOf(plan.Records)
 	if err != nil {
 		return out, err
@@ -144,7 +146,7 @@ func (h *House) change(c publish.Changes, do func(publish.Zone) (publish.Report,
 		h.wakeCerts()
 	}
 	if err != nil {
-		out.Error, out.Changed = err.Error(), errors.Is(err, publish.ErrChanged)
+		out.Error, out.Wrong, out.Changed = err.Error(), Told(err).Text, errors.Is(err, publish.ErrChanged)
 	}
 	return out
 }
@@ -155,7 +157,7 @@ func (h *House) planMX(ctx context.Context, q PlanPush) (out Push, err error) {
 	if err != nil {
 		return out, err
 	}
-	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Notes: plan.Notes}
+	out = Push{Domain: plan.Domain, Changes: []publish.Changes{}, Notes: plan.Notes, Told: plan.Told}
 	if len(plan.Records) == 0 {
 		return out, nil
 	}
@@ -245,16 +247,17 @@ func (h *House) planRestoreMX(ctx context.Context, q Domain) (out Push, err erro
 		return out, err
 	}
 	c, err := h.Publishing.Publisher.PlanRestoreMX(ctx, z, domain)
-	return Push{Domain: domain, Changes: []publish.Changes{c}, Notes: h.restoreNotes(domain)}, err
+	notes := h.restoreNotes(domain)
+	return Push{Domain: domain, Changes: []publish.Changes{c}, Notes: english(notes), Told: notes}, err
 }
 
 // restoreNotes tells what would keep others' mail from where it went before.
-func (h *House) restoreNotes(domain string) []string {
+func (h *House) restoreNotes(domain string) []words.Text {
 	switch why, err := h.heldToPolicy(domain); {
 	case err != nil:
-		return []string{err.Error()}
+		return []words.Text{Told(err).Text}
 	case !why.IsZero():
-		return []string{why.In("en")}
+		return []words.Text{why.Text()}
 	}
 	return nil
 }

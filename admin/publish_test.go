@@ -200,11 +200,11 @@ func TestUnsettled(t *testing.T) {
 		if got := h.currentAddresses().List(); !slices.Equal(got, parse(tt.want)) {
 			t.Errorf("%+v: %v", tt, got)
 		}
-		if h.unsettled() != (tt.settled == "") || strings.Contains(h.addressNote(), "in a minute") != h.unsettled() {
+		if h.unsettled() != (tt.settled == "") || strings.Contains(h.addressNote().EN, "in a minute") != h.unsettled() {
 			t.Errorf("%+v: %q", tt, h.addressNote())
 		}
 	}
-	if note := new(House).addressNote(); strings.Contains(note, "minute") { // nobody looks
+	if note := new(House).addressNote(); strings.Contains(note.EN, "minute") { // nobody looks
 		t.Error(note)
 	}
 }

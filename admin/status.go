@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"homemail/store"
+	"homemail/words"
 )
 
 // Status is how the house is.
@@ -15,6 +16,7 @@ type Status struct {
 	Started  *time.Time  `json:"started,omitempty"`
 	Healthy  bool        `json:"healthy"`
 	Problem  string      `json:"problem,omitempty"`
+	Wrong    words.Text  `json:"wrong,omitzero"` // Problem, in every language
 	Damage   []string    `json:"damage,omitempty"`
 	Accounts int         `json:"accounts"`
 	Domains  []string    `json:"domains"`
@@ -22,7 +24,9 @@ type Status struct {
 	Used     int64       `json:"used"`
 	Disk     store.Stats `json:"disk"`
 	Waiting  int         `json:"waiting"` // recipients in the queue
-	Notes    []string    `json:"notes"`   // what an owner should look at, in words
+	Notes    []string    `json:"notes"`   // what an owner should look at, in English
+
+	Told []words.Text `json:"told,omitempty"` // Notes, in every language
 }
 
 func (h *House) status(context.Context, Empty) (Status, error) {
@@ -31,12 +35,13 @@ func (h *House) status(context.Context, Empty) (Status, error) {
 		s.Started = &h.Started
 	}
 	if err := h.Store.Broken(); err != nil {
-		s.Healthy, s.Problem = false, err.Error()
+		s.Healthy, s.Wrong = false, Told(err).Text
 	} else if err := h.Store.Room(0); err != nil {
-		s.Healthy, s.Problem = false, err.Error()
+		s.Healthy, s.Wrong = false, Told(err).Text
 	} else if len(s.Damage) > 0 {
-		s.Healthy, s.Problem = false, "stored data was damaged when homemail started; run: homemail check store -bodies"
+		s.Healthy, s.Wrong = false, words.Say("admin.note.damaged").Text()
 	}
+	s.Problem = s.Wrong.EN
 	accounts, err := h.Store.Accounts()
 	if err != nil {
 		return s, err
@@ -58,15 +63,25 @@ func (h *House) status(context.Context, Empty) (Status, error) {
 		return s, err
 	}
 	s.Waiting = h.Queue.Stats().Queued
-	s.Notes, err = h.notes()
+	s.Told, err = h.notes()
+	s.Notes = english(s.Told)
 	return s, err
 }
 
+// english is a list as programs get it, and never nil.
+func english(list []words.Text) []string {
+	out := make([]string, len(list))
+	for i, t := range list {
+		out[i] = t.EN
+	}
+	return out
+}
+
 // notes tells what is not as it should be, though mail is taken and kept.
-func (h *House) notes() ([]string, error) {
-	list := []string{}
+func (h *House) notes() (list []words.Text, err error) {
+	note := func(key string, args ...any) { list = append(list, words.Say(key, args...).Text()) }
 	if why := h.Clock.Why(); why != "" {
-		list = append(list, "nothing is given up or forgotten because of its age: "+why)
+		note("admin.note.clock", "why", words.Recall("admin.clock.", why))
 	}
 	list = append(list, h.certificateNotes()...)
 	paused, err := h.Caps.Paused()
@@ -74,18 +89,18 @@ func (h *House) notes() ([]string, error) {
 		return list, err
 	}
 	for _, p := range paused {
-		who := fmt.Sprintf("account %d", p.Account)
+		who := fmt.Sprint(p.Account)
 		if a, err := h.Store.AccountByID(p.Account); err == nil {
 			if profile, err := a.Profile(); err == nil {
 				who = string(profile.Address)
 			}
 		}
-		list = append(list, fmt.Sprintf("mail of %s does not leave: %s; see: homemail sending list", who, p.Reason))
+		note("admin.note.paused", "who", who, "why", words.Recall("queue.hold.", p.Reason))
 	}
 	states, err := h.Bridge.Statuses()
 	for _, s := range states {
 		if s.Problem != "" {
-			list = append(list, fmt.Sprintf("mail of %s: %s", s.Address, s.Problem))
+			note("admin.note.bridge", "who", s.Address, "why", s.Told)
 		}
 	}
 	return list, err

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -30,7 +29,8 @@ type FollowZone struct {
 
 // Notes are what an owner should know though nothing has failed.
 type Notes struct {
-	Notes []string `json:"notes,omitempty"`
+	Notes []string     `json:"notes,omitempty"` // in English
+	Told  []words.Text `json:"told,omitempty"`  // Notes, in every language
 }
 
 // Updater is how a place stands that is told the house's addresses.
@@ -79,29 +79,30 @@ func (h *House) setZone(ctx context.Context, q SetZone) (out Notes, err error) {
 	_, err = h.Publishing.Publisher.Plan(ctx, open, nil) // which reads it
 	hint := h.zoneHint(ctx, open.Name, q.Provider)
 	if err != nil {
-		if hint != "" {
+		if !hint.IsZero() {
 			return out, words.Because(err, "admin.zone-not-kept-hint", "said", err, "hint", hint)
 		}
 		return out, words.Because(err, "admin.zone-not-kept", "said", err)
 	}
-	if hint != "" {
-		out.Notes = append(out.Notes, hint)
+	if !hint.IsZero() {
+		out.Told = []words.Text{hint.Text()}
+		out.Notes = english(out.Told)
 	}
 	return out, h.Publishing.Zones.SetZone(z, q.Credentials)
 }
 
 // zoneHint says what the DNS says against a zone being at a provider.
-func (h *House) zoneHint(ctx context.Context, zone, provider string) string {
+func (h *House) zoneHint(ctx context.Context, zone, provider string) (hint words.Message) {
 	host, err := dnsplan.NewComparer(dnsplan.Options{DNS: h.DNS}).Host(ctx, zone)
 	switch {
 	case err != nil:
-		return ""
+		return hint
 	case host.Zone != zone:
-		return fmt.Sprintf("by the DNS %s is no zone, but in the zone %s", zone, host.Zone)
+		return words.Say("admin.zone-inside", "zone", zone, "in", host.Zone)
 	case host.Provider != "" && host.Provider != provider && provider != "rfc2136":
-		return fmt.Sprintf("the name servers of %s are those of %s: what is changed elsewhere nobody sees", zone, host.Name)
+		return words.Say("admin.zone-elsewhere", "zone", zone, "at", host.Name)
 	}
-	return ""
+	return hint
 }
 
 func (h *House) listZones(context.Context, Empty) ([]ZoneState, error) {

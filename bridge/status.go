@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"homemail/mail"
+	"homemail/words"
 )
 
 // A State is what an account's worker does.
@@ -26,10 +27,11 @@ type Status struct {
 	State   State     `json:"state"`
 	Since   time.Time `json:"since,omitzero"` // of the state
 	Next    time.Time `json:"next,omitzero"`  // the next visit, if it waits for one
-	// Problem says in words what is wrong and what to do about it; Err is what
+	// Problem says in English what is wrong and what to do about it; Err is what
 	// was seen. Both are "" when all is well.
-	Problem string `json:"problem,omitempty"`
-	Err     string `json:"err,omitempty"`
+	Problem string     `json:"problem,omitempty"`
+	Told    words.Text `json:"told,omitzero"` // Problem, in every language
+	Err     string     `json:"err,omitempty"`
 
 	LastVisit time.Time `json:"last_visit,omitzero"` // the last one that did all it could
 	LastFetch time.Time `json:"last_fetch,omitzero"` // when a message was filed last
@@ -81,19 +83,28 @@ func (b *Bridge) ended(a Account, err error, wait time.Duration) {
 	b.report(a.ID, func(s *Status) {
 		s.Next = time.Now().Add(wait)
 		if err != nil {
-			s.State, s.Problem, s.Err = Failing, Explain(a, err), err.Error()
+			s.State = Failing
+			s.trouble(a, err)
 			return
 		}
-		s.State, s.LastVisit, s.Problem, s.Err = Waiting, time.Now(), "", ""
+		s.State, s.LastVisit = Waiting, time.Now()
+		s.trouble(a, nil)
 	})
 }
 
 // well reports that a visit did all it could, but for a trouble, and goes on.
 func (b *Bridge) well(a Account, state State, trouble error) {
 	b.report(a.ID, func(s *Status) {
-		s.State, s.LastVisit, s.Next, s.Problem, s.Err = state, time.Now(), time.Time{}, "", ""
-		if trouble != nil {
-			s.Problem, s.Err = Explain(a, trouble), trouble.Error()
-		}
+		s.State, s.LastVisit, s.Next = state, time.Now(), time.Time{}
+		s.trouble(a, trouble)
 	})
+}
+
+// trouble says what is wrong; nil for nothing.
+func (s *Status) trouble(a Account, err error) {
+	s.Problem, s.Told, s.Err = "", words.Text{}, ""
+	if err != nil {
+		s.Told, s.Err = Tell(a, err).Text(), err.Error()
+		s.Problem = s.Told.EN
+	}
 }

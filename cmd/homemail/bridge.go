@@ -100,7 +100,7 @@ func listBridges(in *invocation, _ *flag.FlagSet) action {
 		var rows [][]string
 		for _, b := range list {
 			rows = append(rows, []string{string(b.Address), string(b.For), string(b.Kind) + " " + b.Host, string(b.Status.State),
-				strconv.Itoa(b.Status.Fetched), b.Status.Problem})
+				strconv.Itoa(b.Status.Fetched), b.Status.Told.In(in.lang())})
 		}
 		return in.table("ADDRESS FOR SERVER STATE FETCHED PROBLEM", rows)
 	}

@@ -50,9 +50,7 @@ func showDNS(in *invocation, f *flag.FlagSet) action {
 			default:
 				in.tellDNS(p)
 			}
-			for _, n := range p.Notes {
-				fmt.Fprintf(in.stderr, "homemail: %s\n", n)
-			}
+			in.warn(p.Told)
 			if *zone || wrong == 0 {
 				return nil
 			}

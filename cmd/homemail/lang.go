@@ -80,6 +80,13 @@ func (in *invocation) line(key string, args ...any) {
 	fmt.Fprintln(in.stdout, in.say(key, args...))
 }
 
+// warn says what an owner should know, beside the answer itself.
+func (in *invocation) warn(list []words.Text) {
+	for _, t := range list {
+		fmt.Fprintf(in.stderr, "homemail: %s\n", t.In(in.lang()))
+	}
+}
+
 // refuse is an error of the command line itself.
 func refuse(key string, args ...any) error { return words.Because(nil, "cli."+key, args...) }
 

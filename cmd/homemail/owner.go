@@ -21,6 +21,7 @@ import (
 	"homemail/config"
 	"homemail/mail"
 	"homemail/store"
+	"homemail/words"
 )
 
 // ownerCommands are those that go to a running server, or to the store if none
@@ -467,12 +468,12 @@ func status(in *invocation, _ *flag.FlagSet) action {
 		if s.Waiting > 0 {
 			in.line("status.waiting", "n", s.Waiting)
 		}
-		for _, n := range s.Notes {
-			fmt.Fprintln(in.stdout, n)
+		for _, n := range s.Told {
+			fmt.Fprintln(in.stdout, n.In(in.lang()))
 		}
 		switch {
 		case !s.Healthy:
-			return errors.New(s.Problem)
+			return &words.Reason{Text: s.Wrong}
 		case len(s.Notes) == 0:
 			in.line("status.well")
 		default:

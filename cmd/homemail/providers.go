@@ -81,9 +81,7 @@ func setProvider(in *invocation, f *flag.FlagSet) action {
 		if in.global.json {
 			return in.print(n)
 		}
-		for _, note := range n.Notes {
-			fmt.Fprintf(in.stderr, "homemail: %s\n", note)
-		}
+		in.warn(n.Told)
 		in.line("provider.set", "zone", args[0], "provider", info.Name)
 		return nil
 	}

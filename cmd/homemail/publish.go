@@ -108,9 +108,7 @@ func allChanged(done []admin.Pushed) bool {
 
 // tellPush shows changes: what is done, and what has to be done by hand.
 func (in *invocation) tellPush(p admin.Push) {
-	for _, n := range p.Notes {
-		fmt.Fprintf(in.stderr, "homemail: %s\n", n)
-	}
+	in.warn(p.Told)
 	for _, c := range p.Changes {
 		if !c.None() {
 			fmt.Fprintf(in.stdout, "%s\n%s", in.say("push.changes", "zone", dnsplan.Display(c.Zone)), indent(c.String()))
@@ -124,16 +122,16 @@ func (in *invocation) tellPush(p admin.Push) {
 				fmt.Fprintf(in.stdout, "    %s\n", in.say("push.should", "value", v))
 			}
 		}
-		in.tellRecords("This provider has no such records; the mail works without them", c.Unable)
+		in.tellRecords("push.unable", c.Unable)
 	}
-	in.tellRecords("In zones that homemail cannot change, so by hand", p.Elsewhere)
+	in.tellRecords("push.elsewhere", p.Elsewhere)
 }
 
-func (in *invocation) tellRecords(what string, list []dnsplan.Record) {
+func (in *invocation) tellRecords(key string, list []dnsplan.Record) {
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintf(in.stdout, "%s:\n", what)
+	in.line(key)
 	for _, r := range list {
 		for _, v := range r.Values {
 			fmt.Fprintf(in.stdout, "    %s %s %s\n", dnsplan.Display(r.Name), r.Type, v)
@@ -159,7 +157,7 @@ func (in *invocation) tellPushed(done []admin.Pushed) error {
 		for _, d := range done {
 			fmt.Fprintf(in.stdout, "%s: %s\n", dnsplan.Display(d.Zone), d.Report.Text().In(in.lang()))
 			if d.Error != "" {
-				fmt.Fprintf(in.stdout, "    %s\n", d.Error)
+				fmt.Fprintf(in.stdout, "    %s\n", d.Wrong.In(in.lang()))
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/libdns/libdns"
 
 	"homemail/dnsplan"
+	"homemail/words"
 )
 
 // A Report says which steps were done and which were not.
@@ -233,28 +234,23 @@ func (p *Publisher) log(z Zone, r Report, err error) {
 // Text is the report for people.
 func (r Report) Text() dnsplan.Text {
 	if len(r.NotDone)+len(r.Unclear) == 0 {
-		return dnsplan.Text{EN: "All records are as planned.", JA: "すべてのレコードを登録しました。"}
-	}
-	list := func(steps []Step) string {
-		var out []string
-		for _, s := range steps {
-			out = append(out, dnsplan.Display(s.Name)+" "+s.Type)
-		}
-		return strings.Join(out, ", ")
+		return words.Say("dnsplan.report.all").Text()
 	}
 	var t dnsplan.Text
 	for _, part := range []struct {
-		steps  []Step
-		en, ja string
-	}{
-		{r.Done, "Done: ", "登録済み: "},
-		{r.NotDone, "Not done: ", "未登録: "},
-		{r.Unclear, "Please look at these: ", "確認が必要: "},
-	} {
-		if len(part.steps) > 0 {
-			t.EN += part.en + list(part.steps) + ". "
-			t.JA += part.ja + list(part.steps) + "。"
+		key   string
+		steps []Step
+	}{{"dnsplan.report.done", r.Done}, {"dnsplan.report.not-done", r.NotDone}, {"dnsplan.report.unclear", r.Unclear}} {
+		if len(part.steps) == 0 {
+			continue
 		}
+		var list []string
+		for _, s := range part.steps {
+			list = append(list, dnsplan.Display(s.Name)+" "+s.Type)
+		}
+		said := words.Say(part.key, "list", strings.Join(list, ", "))
+		t.EN += said.In("en") + ". "
+		t.JA += said.In("ja") + "。"
 	}
 	t.EN = strings.TrimSpace(t.EN)
 	return t

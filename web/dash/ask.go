@@ -50,6 +50,14 @@ func (d *Dash) actor(r *http.Request) context.Context {
 // lang is the reader's language as other packages name it.
 func (d *Dash) lang(r *http.Request) string { return string(d.set.Lang(r)) }
 
+// in is a list in a language.
+func in(lang string, list []words.Text) (out []string) {
+	for _, t := range list {
+		out = append(out, t.In(lang))
+	}
+	return out
+}
+
 // pick chooses the reader's language of an English and a Japanese text.
 func (d *Dash) pick(r *http.Request, en, ja string) string {
 	if d.set.Lang(r) == page.Japanese && ja != "" {

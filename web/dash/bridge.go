@@ -13,12 +13,13 @@ import (
 // A bridged is an account elsewhere and how it is doing.
 type bridged struct {
 	admin.Bridge
-	Shown page.State
-	Word  string // key
+	Shown   page.State
+	Word    string // key
+	Problem string // in the reader's language
 }
 
-func bridgedOf(b admin.Bridge) bridged {
-	out := bridged{Bridge: b, Shown: page.Good, Word: "dash.bridge.state.good"}
+func bridgedOf(b admin.Bridge, lang string) bridged {
+	out := bridged{Bridge: b, Shown: page.Good, Word: "dash.bridge.state.good", Problem: b.Status.Told.In(lang)}
 	switch {
 	case b.Paused:
 		out.Shown, out.Word = page.Off, "dash.bridge.state.paused"

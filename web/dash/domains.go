@@ -310,7 +310,7 @@ func (d *Dash) cards(r *http.Request, published bool, j *job) cardsView {
 	if !strings.HasPrefix(v.HostURL, "https://") {
 		v.HostURL = ""
 	}
-	v.Notes, v.Mode, v.None = plan.Notes, string(plan.Mode), len(plan.Records) == 0
+	v.Notes, v.Mode, v.None = in(d.lang(r), plan.Told), string(plan.Mode), len(plan.Records) == 0
 	v.MXNow = look.MX.Now
 	if look.MX.Former != nil {
 		v.CanUndo, v.Former = true, look.MX.Former.Values

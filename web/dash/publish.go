@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -112,7 +113,7 @@ func (d *Dash) plan(w http.ResponseWriter, r *http.Request) {
 		done, err, ok := of[[]admin.Pushed](j)
 		v.Applying = !ok
 		for _, p := range done {
-			v.Done = append(v.Done, pushed{p.Zone, steps(p.Zone, p.Report.Done), steps(p.Zone, p.Report.NotDone), p.Error, p.Changed})
+			v.Done = append(v.Done, pushed{p.Zone, steps(p.Zone, p.Report.Done), steps(p.Zone, p.Report.NotDone), cmp.Or(p.Wrong.In(d.lang(r)), p.Error), p.Changed})
 		}
 		if err != nil {
 			v.Wrong = d.why(r, err)
@@ -125,7 +126,7 @@ func (d *Dash) plan(w http.ResponseWriter, r *http.Request) {
 		j = d.startPlanning(r, domain, kind, ops)
 	}
 	push, err, ok := of[admin.Push](j)
-	v.Running, v.Made, v.Notes = !ok, made(j), push.Notes
+	v.Running, v.Made, v.Notes = !ok, made(j), in(d.lang(r), push.Told)
 	if err != nil {
 		v.Wrong = d.why(r, err)
 	}

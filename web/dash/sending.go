@@ -45,7 +45,7 @@ func (d *Dash) sending(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, b := range bridges {
-		v.Bridges = append(v.Bridges, bridgedOf(b))
+		v.Bridges = append(v.Bridges, bridgedOf(b, d.lang(r)))
 	}
 	for i, route := range routes.Domains {
 		if i == 0 {
