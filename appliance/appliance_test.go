@@ -1,9 +1,21 @@
+//go:build linux
+
 package appliance
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"homemail/appliance/volume"
+	"homemail/appliance/watchdog"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -54,5 +66,55 @@ func TestUsed(t *testing.T) {
 	}
 	if memory() < 1<<20 {
 		t.Error(memory())
+	}
+}
+
+// TestNotice: the console hears of a homemail that ends again and again, and no
+// more once one has lasted.
+func TestNotice(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notice")
+	for early, want := range []string{"", "", "", "", "ends\n", "ends\n"} {
+		if err := notice(name, early); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(name); string(got) != want {
+			t.Errorf("after %d: %q", early, got)
+		}
+	}
+	if err := notice(name, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		t.Error("it still stands there:", err)
+	}
+}
+
+// TestShared: a move changes the data while homemail vouches and others look.
+func TestShared(t *testing.T) {
+	b := &box{log: slog.New(slog.DiscardHandler), pulse: watchdog.NewPulse(time.Hour, time.Hour), beat: watchdog.NewPulse(time.Hour, time.Hour)}
+	b.mail = &program{box: b}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 100 {
+			b.data.set(volume.State{Mode: volume.Normal, Disk: "sda"})
+			b.mail.setDir("/data")
+			b.beat.Reset(time.Hour)
+		}
+	})
+	for range 100 {
+		var out bytes.Buffer
+		for _, q := range []string{"state", "alive"} {
+			if err := b.do(t.Context(), &out, []string{q}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.mail.failing()
+	}
+	wg.Wait()
+	if err := b.do(t.Context(), &bytes.Buffer{}, []string{"alive"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.healthy(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package appliance
 
 import (
@@ -30,7 +32,7 @@ type box struct {
 
 	disk string // that the root is on
 	boot bool   // the boot partition is mounted
-	data volume.State
+	data guarded
 
 	doors   []door
 	net     *network.Network
@@ -43,6 +45,25 @@ type box struct {
 	face    *supervise.Service
 
 	stop chan Ending
+}
+
+// guarded is how the data is. A move to another disk changes it while other parts
+// of the box look at it.
+type guarded struct {
+	mu    sync.Mutex
+	state volume.State
+}
+
+func (g *guarded) get() volume.State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+func (g *guarded) set(s volume.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = s
 }
 
 // An Ending is how PID 1 ends.
@@ -94,11 +115,12 @@ func Run(ctx context.Context, o Options) Ending {
 	b.hostName()
 	b.step("letters", b.letters.Fetch())
 	b.connect(background)
-	b.data = b.prepareData(ctx)
-	if b.data.Trouble != volume.Fine {
-		b.log.Error("the data is not as it should be", "trouble", b.data.Trouble, "mode", b.data.Mode, "detail", b.data.Detail)
+	data := b.prepareData(ctx)
+	b.data.set(data)
+	if data.Trouble != volume.Fine {
+		b.log.Error("the data is not as it should be", "trouble", data.Trouble, "mode", data.Mode, "detail", data.Detail)
 	}
-	if b.data.Mode == volume.Normal {
+	if data.Mode == volume.Normal {
 		b.clock.Saved = dataDir + "/clock"
 		b.setClock()
 	}
@@ -187,7 +209,7 @@ func (b *box) watch(ctx context.Context) error {
 	}
 	b.log.Info("the watchdog is fed")
 	return dog.Run(ctx, func() bool {
-		return b.pulse.Silence() == 0 || b.data.Mode == volume.Absent || b.mail.failing()
+		return b.pulse.Silence() == 0 || b.data.get().Mode == volume.Absent || b.mail.failing()
 	})
 }
 
@@ -205,16 +227,17 @@ func (b *box) revive(ctx context.Context) error {
 			b.log.Error("homemail hangs and is started again", "silence", b.beat.Silence().Round(time.Second))
 			b.mail.Kill()
 			b.face.Kill()
-			b.beat = watchdog.NewPulse(hangs, hangs)
+			b.beat.Reset(hangs)
 		}
 	}
 }
 
 // healthy reports whether homemail works, for who watches over an update.
 func (b *box) healthy(context.Context) error {
+	data := b.data.get()
 	switch {
-	case b.data.Trouble != volume.Fine:
-		return errors.New("the data is " + string(b.data.Mode) + ": " + string(b.data.Trouble))
+	case data.Trouble != volume.Fine:
+		return errors.New("the data is " + string(data.Mode) + ": " + string(data.Trouble))
 	case !b.beat.Ever() || b.beat.Silence() > 0:
 		return errors.New("homemail has not proved that it works")
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package appliance
 
 import (
@@ -22,7 +24,7 @@ func (b *box) newMover() {
 		Resume: b.resume,
 		Switch: func(ctx context.Context, id volume.ID) error {
 			s := b.elsewhere(ctx, id)
-			if b.data = s; s.Mode != volume.Normal {
+			if b.data.set(s); s.Mode != volume.Normal {
 				return errors.New(string(s.Trouble) + ": " + s.Detail)
 			}
 			return nil
@@ -36,10 +38,7 @@ func (b *box) resume(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errStopped
 	}
-	dir, ok := b.openData()
-	if b.mail.dir = dir; !ok {
-		b.mail.dir = ""
-	}
+	b.mail.setDir(b.openData())
 	b.mail.start()
 	b.face.Again() // it was given the directory as it was
 	return nil
@@ -85,7 +84,7 @@ func (b *box) answer(ctx context.Context, c net.Conn) {
 func (b *box) do(ctx context.Context, w io.Writer, q []string) error {
 	switch {
 	case len(q) == 1 && q[0] == "disks":
-		list, err := move.Candidates(host(), b.data.Disk)
+		list, err := move.Candidates(host(), b.data.get().Disk)
 		if err != nil {
 			return err
 		}
@@ -93,7 +92,7 @@ func (b *box) do(ctx context.Context, w io.Writer, q []string) error {
 			fmt.Fprintln(w, wire.Line("disk", d.Name, fmt.Sprint(d.Size), d.Model))
 		}
 	case len(q) == 2 && q[0] == "move":
-		if b.data.Mode != volume.Normal {
+		if b.data.get().Mode != volume.Normal {
 			return move.ErrUnsuitable
 		}
 		go b.mover.Run(ctx, q[1])
@@ -101,10 +100,12 @@ func (b *box) do(ctx context.Context, w io.Writer, q []string) error {
 		p := b.mover.Progress()
 		fmt.Fprintln(w, wire.Line("progress", string(p.Stage), p.Disk, fmt.Sprint(p.Done), fmt.Sprint(p.Total), p.Why))
 	case len(q) == 1 && q[0] == "state":
-		fmt.Fprintln(w, wire.Line("state", string(b.data.Mode), string(b.data.Trouble), b.data.Disk, b.data.Detail))
+		s := b.data.get()
+		fmt.Fprintln(w, wire.Line("state", string(s.Mode), string(s.Trouble), s.Disk, s.Detail))
 	case len(q) == 1 && q[0] == "alive":
 		b.pulse.Beat()
 		b.beat.Beat()
+		b.mail.well()
 	case len(q) == 1 && q[0] == "poweroff":
 		b.stop <- PowerOff
 	case len(q) == 1 && q[0] == "restart":

@@ -1,3 +1,5 @@
+//go:build linux
+
 package appliance
 
 import (
@@ -96,29 +98,36 @@ func (b *box) tuneDisk(name string) {
 const spareMemory = 3 // a third
 
 // openData makes homemail's directory, or shows what can only be read of it through
-// a layer of memory; ok is false if there is nothing to serve.
-func (b *box) openData() (dir string, ok bool) {
-	switch b.data.Mode {
+// a layer of memory; dir is "" if there is nothing to serve.
+func (b *box) openData() (dir string) {
+	data := b.data.get()
+	switch data.Mode {
 	case volume.Normal:
 		if err := own(mailDir); err != nil {
 			b.log.Error("the directory of the mail cannot be made", "err", err)
-			return "", false
+			return ""
 		}
-		return mailDir, true
+		return mailDir
 	case volume.ReadOnly:
 		size, err := used(mailDir)
-		if err != nil || size > memory()/spareMemory {
-			b.log.Error("the mail can only be read, and is too large for that here", "octets", size, "err", err)
-			return "", false
+		if err != nil {
+			b.log.Error("the mail can only be read, and not even counted", "err", err)
+			return ""
+		}
+		if size > memory()/spareMemory {
+			b.log.Error("the mail can only be read, and is too large for that here", "octets", size)
+			data.Trouble = volume.TooLarge
+			b.data.set(data)
+			return ""
 		}
 		layer := "/run/layer"
 		if err := errors.Join(os.MkdirAll(layer, 0o755), unix.Mount("tmpfs", layer, "tmpfs", careful, "size=50%"), volume.Lay(dataDir, layer, dataDir)); err != nil {
 			b.log.Error("the mail can only be read, and cannot be shown", "err", err)
-			return "", false
+			return ""
 		}
-		return mailDir, true
+		return mailDir
 	}
-	return "", false
+	return ""
 }
 
 // own makes a directory for homemail. What is in one that was moved or restored is

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package appliance is PID 1 of the box: it makes a bare board fit to run homemail
 // and keeps it running. It mounts, connects, sets the clock, feeds the watchdog,
 // starts homemail as a user without rights and stops everything in order. What
@@ -33,6 +35,7 @@ const (
 	mailDir    = dataDir + "/homemail"
 	resolver   = "/run/resolv.conf"
 	controls   = runDir + "/box.sock"
+	noticeFile = runDir + "/notice" // a trouble that the console shows
 )
 
 // bootPart and dataPart are the numbers of partitions, docs/appliance.md.

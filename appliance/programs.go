@@ -1,3 +1,5 @@
+//go:build linux
+
 package appliance
 
 import (
@@ -108,12 +110,8 @@ func (b *box) serve(ctx context.Context, background func(string, func(context.Co
 	var err error
 	b.doors, err = openDoors(ctx)
 	b.step("doors", err)
-	dir, ok := b.openData()
-	b.mail = &program{box: b, ctx: ctx, dir: dir}
+	b.mail = &program{box: b, ctx: ctx, dir: b.openData()}
 	b.mail.service = &supervise.Service{Name: "homemail", Stop: goodbye, Log: b.log, Start: b.mail.command, Ended: b.mail.ended}
-	if !ok {
-		b.mail.dir = "" // then a page says what is wrong
-	}
 	b.newMover()
 	b.mail.start()
 	background("homemail", func(ctx context.Context) error { <-ctx.Done(); b.mail.stop(); return nil })
@@ -137,13 +135,21 @@ func (b *box) serve(ctx context.Context, background func(string, func(context.Co
 type program struct {
 	box     *box
 	ctx     context.Context
-	dir     string // of the data; "" to show a page that says what is wrong
 	service *supervise.Service
 
 	mu     sync.Mutex
+	since  time.Time // of the last start
+	dir    string    // of the data; "" to show a page that says what is wrong
 	cancel context.CancelFunc
 	done   chan struct{}
 	early  int
+}
+
+// setDir has homemail use another directory from its next start.
+func (p *program) setDir(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dir = dir
 }
 
 func (p *program) start() {
@@ -189,6 +195,37 @@ func (p *program) ended(_ error, early int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.early = early
+	p.box.step("notice", notice(noticeFile, early))
+}
+
+// well is told that homemail works. One that has lasted is not failing.
+func (p *program) well() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.early > 0 && time.Since(p.since) >= lasting {
+		p.early = 0
+		p.box.step("notice", notice(noticeFile, 0))
+	}
+}
+
+const (
+	lasting  = 45 * time.Second // homemail says that it works at its start, and each minute
+	pageTime = 50 * time.Second // less than what counts as lasting for who supervises, or the page would seem a homemail that works
+)
+
+// crashes is how many early ends in a row are a trouble that people are told of.
+const crashes = 4
+
+// notice has the console say that homemail ends as soon as it is started, until it
+// has lasted. The console cannot ask homemail for that.
+func notice(name string, early int) error {
+	if early < crashes {
+		if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return os.WriteFile(name, []byte("ends\n"), 0o644)
 }
 
 // command starts homemail, or what stands in for it. After some early ends in a
@@ -196,21 +233,23 @@ func (p *program) ended(_ error, early int) {
 func (p *program) command(ctx context.Context) (*exec.Cmd, error) {
 	b := p.box
 	p.mu.Lock()
-	early := p.early
+	early, dir := p.early, p.dir
+	p.since = time.Now()
 	p.mu.Unlock()
-	if p.dir == "" {
-		return b.page(ctx, string(b.data.Trouble), b.data.Detail, 0)
+	data := b.data.get()
+	if dir == "" {
+		return b.page(ctx, string(data.Trouble), data.Detail, 0)
 	}
-	if early >= 4 && early%2 == 0 {
-		return b.page(ctx, "ends", "", time.Minute)
+	if early >= crashes && early%2 == 0 {
+		return b.page(ctx, "ends", "", pageTime)
 	}
 	s := sandbox.Spec{
-		User: mailUser, Open: 8192, Read: world("/share"), Write: []string{p.dir, "/tmp", letterDir}, Use: []string{"/dev/null"},
-		Env:   []string{"PATH=/bin", "HOME=" + p.dir, "TMPDIR=/tmp", "HOMEMAIL_BOX=" + controls, "LISTEN_FDS=" + strconv.Itoa(len(b.doors))},
+		User: mailUser, Open: 8192, Read: world("/share"), Write: []string{dir, "/tmp", letterDir}, Use: []string{"/dev/null"},
+		Env:   []string{"PATH=/bin", "HOME=" + dir, "TMPDIR=/tmp", "HOMEMAIL_BOX=" + controls, "LISTEN_FDS=" + strconv.Itoa(len(b.doors))},
 		Files: files(b.doors),
 	}
-	args := []string{"serve", "-data", p.dir, "-claim", letterDir, "-plug"}
-	if b.data.Mode == volume.ReadOnly {
+	args := []string{"serve", "-data", dir, "-claim", letterDir, "-plug"}
+	if data.Mode == volume.ReadOnly {
 		name := runDir + "/rescue.toml"
 		// No room is left for mail: it is refused, and what is there can be read.
 		if err := os.WriteFile(name, []byte("[store]\nreserve = \""+rescueReserve+"\"\n"), 0o644); err != nil {
@@ -243,7 +282,8 @@ func (b *box) page(ctx context.Context, trouble, detail string, d time.Duration)
 // as it asks homemail.
 func (b *box) console(ctx context.Context) (*exec.Cmd, error) {
 	s := sandbox.Spec{User: mailUser, Read: world(), Write: []string{mailDir, letterDir}, Env: small("GOMEMLIMIT=24MiB")}
-	args := []string{"init", "face", string(b.data.Mode), string(b.data.Trouble), b.data.Detail}
+	data := b.data.get()
+	args := []string{"init", "face", string(data.Mode), string(data.Trouble), data.Detail}
 	list := consoles(b.args)
 	var screens []*os.File
 	for _, name := range list {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package volume
 
 import (
@@ -32,6 +34,7 @@ const (
 	Broken   Trouble = "broken"    // the disk does not answer as it should
 	Detached Trouble = "detached"  // the mail is on a USB disk that is not there
 	NoMount  Trouble = "unmounted" // it has no file system that can be read
+	TooLarge Trouble = "toolarge"  // it can only be read, and the memory is too small to show it
 )
 
 // State is how the data is.

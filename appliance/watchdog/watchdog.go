@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package watchdog keeps the hardware that restarts a machine which hangs from
 // doing so, for as long as somebody vouches that the machine works.
 package watchdog
@@ -6,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,8 +63,10 @@ func (d *Dog) Tie() error {
 
 // A Pulse says whether something was alive not long ago.
 type Pulse struct {
-	last  chan time.Time // of one
-	most  time.Duration
+	most time.Duration
+
+	mu    sync.Mutex
+	last  time.Time // zero before the first Beat
 	since time.Time
 	grace time.Duration
 }
@@ -69,31 +74,38 @@ type Pulse struct {
 // NewPulse returns a Pulse that is alive for grace from now, and for most after
 // each Beat.
 func NewPulse(grace, most time.Duration) *Pulse {
-	p := &Pulse{last: make(chan time.Time, 1), most: most, since: time.Now(), grace: grace}
-	p.last <- time.Time{}
-	return p
+	return &Pulse{most: most, since: time.Now(), grace: grace}
 }
 
 // Beat says that it is alive.
 func (p *Pulse) Beat() {
-	<-p.last
-	p.last <- time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Now()
+}
+
+// Reset forgets all beats, and allows for grace from now: what vouched has been
+// started again.
+func (p *Pulse) Reset(grace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last, p.since, p.grace = time.Time{}, time.Now(), grace
 }
 
 // Silence is how long nothing was heard beyond what is allowed, 0 if it is alive.
 // It runs on the monotonic clock.
 func (p *Pulse) Silence() time.Duration {
-	last := <-p.last
-	p.last <- last
-	if last.IsZero() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last.IsZero() {
 		return max(0, time.Since(p.since)-p.grace)
 	}
-	return max(0, time.Since(last)-p.most)
+	return max(0, time.Since(p.last)-p.most)
 }
 
 // Ever reports whether there was a Beat.
 func (p *Pulse) Ever() bool {
-	last := <-p.last
-	p.last <- last
-	return !last.IsZero()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.last.IsZero()
 }

@@ -1,7 +1,10 @@
+//go:build linux
+
 package watchdog
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,12 +13,13 @@ import (
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPulse(10*time.Minute, 5*time.Minute)
-		fed := time.Now()
-		d := &Dog{feed: func() error { fed = time.Now(); return nil }}
+		start := time.Now()
+		var fed atomic.Int64 // since then
+		d := &Dog{feed: func() error { fed.Store(int64(time.Since(start))); return nil }}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- d.Run(ctx, func() bool { return p.Silence() == 0 }) }()
-		hungry := func() time.Duration { return time.Since(fed) }
+		hungry := func() time.Duration { return time.Since(start) - time.Duration(fed.Load()) }
 
 		time.Sleep(9 * time.Minute) // the start takes its time
 		if hungry() > 2*period || p.Ever() {
@@ -53,6 +57,26 @@ func TestNever(t *testing.T) {
 			t.Error("too early")
 		}
 		time.Sleep(2 * time.Second)
+		if p.Silence() != time.Second {
+			t.Error(p.Silence())
+		}
+	})
+}
+
+// TestReset: who was started again gets time, as if it had never been heard.
+func TestReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPulse(time.Minute, time.Second)
+		p.Beat()
+		time.Sleep(time.Hour)
+		done := make(chan struct{})
+		go func() { p.Reset(time.Minute); close(done) }() // by another part of the box
+		p.Silence()
+		<-done
+		if p.Ever() || p.Silence() != 0 {
+			t.Error("a beat from before the start:", p.Silence())
+		}
+		time.Sleep(61 * time.Second)
 		if p.Silence() != time.Second {
 			t.Error(p.Silence())
 		}
