@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package client asks PID 1 of the box, for homemail and for people at its command
 // line. What it may ask is little: the box is not homemail's to command.
 package client

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package modules finds the kernel modules that the devices of a machine ask
 // for and hands them to the kernel: what modprobe and udev do elsewhere. It
 // reads the tables modules.dep, modules.alias and modules.softdep as they are in

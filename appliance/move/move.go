@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package move moves the mail from the card to a USB disk: it copies while homemail
 // runs, once more while it stands still, compares every byte, and only then says
 // that the mail is over there. A power cut, or a disk that is pulled out, costs

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package network connects the box: every wired card is turned on and asks for an
 // address by DHCP (RFC 2131), unless the owner gave it one; the kernel finds IPv6
 // addresses by itself (RFC 4862). The client of DHCP runs in a confined process

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package sandbox starts this program again as somebody who may do little: a user
 // of its own without capabilities, who gains none by what it starts, and who sees
 // no files but those it was given, where the kernel has Landlock. It decides

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package timekeeper sets the clock of a box that may have none which runs while
 // the power is off. At the start it is the latest of what the kernel says, what was
 // saved, and the day on which the program was built; then two time servers that

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package volume finds the disks of the box, makes the partition for its data at
 // the first start, has file systems checked, and mounts them. It never makes a
 // file system where there may be mail.

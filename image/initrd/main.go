@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command initrd is the first program on a PC: it loads the drivers of the disks,
 // finds the root that the kernel's command line names, and hands over to its
 // init. If it cannot, it ends, and the kernel, which then panics, starts the
