@@ -36,6 +36,13 @@ type look struct {
 
 func newLooks() *looks { return &looks{last: map[string]look{}} }
 
+// forget has all looked at again: the records were changed.
+func (l *looks) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.last)
+}
+
 // look returns what is known of a domain's records, and has them looked at again
 // if that is old. It waits for nothing.
 func (z *Wizard) look(domain string) (l look, ok bool) {
@@ -127,6 +134,7 @@ func moreDNS(z *Wizard, r *http.Request, v *stepView) error {
 	}
 	if m.Kind != "" && !v.Asking && m.Changes == nil {
 		m.Cards = z.cards(r, m.Domain)
+		m.Cards.Typed = m.Kind != "self" || slices.ContainsFunc(m.Pushed, func(p pushed) bool { return p.Error != "" })
 	}
 	if m.Kind == "other" && !v.Asking {
 		s, err := z.o.Engine.Share()
@@ -135,7 +143,7 @@ func moreDNS(z *Wizard, r *http.Request, v *stepView) error {
 		}
 		m.Link, m.Until = origin(r)+"/share/"+s.Token, s.Until
 	}
-	m.Status = !m.Cards.Known || m.Kind == "other" || !v.Because("wait.records")
+	m.Status = !v.Because("wait.records")
 	v.More = m
 	return nil
 }
@@ -156,6 +164,12 @@ func (m *moreDNSView) choose(v *stepView, anew bool, detected string) {
 		for _, c := range p.Credentials {
 			m.Provider.Fields = append(m.Provider.Fields, credential{credentialPrefix + c.Name, c.Label, c.Secret, c.Optional})
 		}
+	}
+	if m.Provider == nil {
+		m.Providers = append([]page.Option{{Label: "first.connection.choose"}}, m.Providers...)
+		wrong := v.Form.Errors
+		v.Form = page.Fill(&providerForm{Provider: id})
+		v.Form.Errors = wrong
 	}
 }
 
@@ -183,6 +197,7 @@ type cardsView struct {
 	Domain, Shown string
 	Known         bool
 	Wrong         bool // the DNS could not be asked
+	Typed         bool // by a person, into a page of the DNS host
 	Host          dnsplan.Text
 	URL           string
 	Groups        []cards
@@ -218,7 +233,7 @@ type card struct {
 // cards shows what the DNS said last. The MX comes behind all others, for it is
 // switched when they are right.
 func (z *Wizard) cards(r *http.Request, domain string) cardsView {
-	v := cardsView{Domain: domain, Shown: dnsplan.Display(domain), Path: r.URL.Path}
+	v := cardsView{Domain: domain, Shown: dnsplan.Display(domain), Path: r.URL.Path, Typed: true}
 	if r.URL.Path == eventsPath {
 		v.Path = path(firstboot.DNS)
 	}
@@ -257,6 +272,7 @@ func (z *Wizard) cards(r *http.Request, domain string) cardsView {
 			}
 			g.List = append(g.List, c)
 		}
+		g.Open = g.Open && !g.Good
 		if len(g.List) > 0 {
 			v.Groups = append(v.Groups, g)
 		}

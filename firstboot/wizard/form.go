@@ -136,6 +136,11 @@ type mailboxesForm struct {
 	FetchPreset string `form:"fetch_preset,required,max=64"`
 }
 
+// providerForm asks for nothing but the company that has the records.
+type providerForm struct {
+	Provider string `form:"provider,required,max=64"`
+}
+
 type dnsForm struct {
 	Kind     string `form:"kind,one=self|copy|other"`
 	Provider string `form:"provider,max=64"`

@@ -287,8 +287,11 @@ func shown(r *http.Request, name string) string {
 // apply does a step, and leads on.
 func (z *Wizard) apply(w http.ResponseWriter, r *http.Request, id firstboot.ID) {
 	wait(r.Context(), z.start(id), patience)
-	if id == firstboot.Language {
+	switch id {
+	case firstboot.Language:
 		z.follow(w, r)
+	case firstboot.DNS:
+		z.looks.forget()
 	}
 	v, err := z.o.Engine.Step(r.Context(), id)
 	if err != nil {

@@ -139,9 +139,11 @@ func (g *gallery) after() {
 	w.with(func(w *World) {
 		w.in = &firstboot.Letter{From: "mari@example.net", Subject: "週末の予定について", SPF: "pass", DKIM: "none", DMARC: "fail", TLS: true, At: time.Now()}
 	})
+	w.Engine().Hurry()
 	v.until("/first/firstmail", "mari@example.net")
 	g.look("09-firstmail-reply", "/first/firstmail")
 	w.with(func(w *World) { w.out = &firstboot.Letter{To: "mari@example.net"} })
+	w.Engine().Hurry()
 	v.until("/first/firstmail", "notice good")
 	g.look("09-firstmail-done", "/first/firstmail")
 	g.look("10-safe", "/first/safe")

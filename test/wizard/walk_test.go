@@ -179,8 +179,10 @@ func TestWalk(t *testing.T) {
 			w.with(func(w *World) {
 				w.in = &firstboot.Letter{From: "mari@example.net", Subject: "<b>hello</b>", SPF: "pass", DKIM: "none", TLS: true, At: time.Now()}
 			})
+			w.Engine().Hurry()
 			v.until("/first/firstmail", "mari@example.net").has("&lt;b&gt;hello&lt;/b&gt;").has("mailto:mari@example.net")
 			w.with(func(w *World) { w.out = &firstboot.Letter{To: "mari@example.net"} })
+			w.Engine().Hurry()
 			v.until("/first/firstmail", "notice good")
 			v.get("/first/safe").post("/first/safe/codes").want(200, "/first/safe/codes").has("JKMN-PQRS")
 			v.post("/first/safe", "alert", "taro@example.com").want(422, "/first/safe")
@@ -235,6 +237,7 @@ func TestFreeName(t *testing.T) {
 	w.with(func(w *World) {
 		w.in, w.out = &firstboot.Letter{From: "mari@example.net", At: time.Now()}, &firstboot.Letter{To: "mari@example.net"}
 	})
+	w.Engine().Hurry()
 	v.until("/first/firstmail", "notice good")
 	if mx := w.dns["MX taro.dedyn.io"]; len(mx) != 1 || mx[0] != "10 mail.taro.dedyn.io" {
 		t.Errorf("the mail goes to %q", mx)
@@ -263,6 +266,27 @@ func (v *visitor) verify(address, password string) {
 	}
 	if _, err := v.House.Do(v.t.Context(), "password.verify", b); err != nil {
 		v.t.Errorf("%s with %s: %v", address, password, err)
+	}
+}
+
+// TestRecords shows what people see of records that the box enters, and of those
+// that somebody else does.
+func TestRecords(t *testing.T) {
+	v := New(t).claimed("en").toDNS()
+	const byHand = "texts=" // the link to another form of what people copy
+	v.post("/first/dns", "choose", "kind", "kind", "other").want(200, "/first/dns")
+	v.until("/first/dns", "required records are not seen yet")
+	if strings.Contains(v.page, "_domainkey") || strings.Contains(v.page, byHand) {
+		t.Error("who has given the work away is shown the records:", words(v.page))
+	}
+	v.get("/first/dns?change=kind").post("/first/dns", "choose", "kind", "kind", "copy").until("/first/dns", byHand)
+	v.get("/first/dns?change=kind").post("/first/dns", "choose", "kind", "kind", "self")
+	v.get("/first/dns?change=provider").has(`<option value="desec" selected>`).has("required")
+	v.post("/first/dns", "kind", "self", "provider", "desec", "credential.token", "good").until("/first/dns", `name="confirm"`)
+	v.post("/first/dns", "confirm", digestIn.FindStringSubmatch(v.page)[1])
+	v.until("/first/dns", "All required records are there").has("changes were made")
+	if strings.Contains(v.page, byHand) || strings.Contains(v.page, "<details open>") {
+		t.Error("what the box has entered is asked for:", words(v.page))
 	}
 }
 
