@@ -11,9 +11,9 @@ import (
 	"strconv"
 )
 
-// ports are those of a house as it is without settings. Others are open to
-// homemail, too, if they are above 1023.
-func ports() []int { return []int{25, 587, 465, 143, 993, 110, 995, 80, 443} }
+// Ports are those of a house as it is without settings, which PID 1 opens. Others
+// are open to homemail, too, if they are above 1023.
+func Ports() []int { return []int{25, 587, 465, 143, 993, 110, 995, 80, 443} }
 
 // A door is a socket that listens, and stays open while homemail is started again:
 // who comes meanwhile waits.
@@ -27,7 +27,7 @@ func openDoors(ctx context.Context) (list []door, err error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // Landlock's rules do not bind it, and filters do not work on it
 	var errs []error
-	for _, p := range ports() {
+	for _, p := range Ports() {
 		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(p)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("port %d: %w", p, err))

@@ -113,6 +113,9 @@ func openHouse(ctx context.Context, c config.Config, w world, log *slog.Logger) 
 	if err = h.openCerts(w.closed()); err != nil {
 		return h, err
 	}
+	if err = checkPorts(doors(c, h.gates)); err != nil {
+		return h, err
+	}
 	if h.doors, err = w.given.Bind(ctx, doors(c, h.gates), log); err != nil {
 		return h, err
 	}

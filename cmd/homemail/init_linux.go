@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,9 +17,11 @@ import (
 
 	"homemail/appliance"
 	"homemail/appliance/client"
+	"homemail/appliance/letters"
 	"homemail/appliance/network"
 	"homemail/appliance/sandbox"
 	"homemail/appliance/timekeeper"
+	"homemail/listen"
 	"homemail/store"
 )
 
@@ -181,6 +185,40 @@ func vouchFor(s *store.Store) error {
 		err = errors.New("what was written was not read")
 	}
 	return err
+}
+
+// onBox reports whether this process is the homemail of a box.
+func onBox() bool { return os.Getenv("HOMEMAIL_BOX") != "" }
+
+// resetFile is the letter on the boot partition that makes a new password for the
+// owner, "" where there is no such partition.
+func resetFile() string {
+	if onBox() {
+		return letters.Reset
+	}
+	return ""
+}
+
+// firstFree is the lowest port that needs no right.
+const firstFree = 1024
+
+// checkPorts refuses doors that a box cannot open: homemail has no rights there, and
+// of the ports that take one it has those that PID 1 opened for it.
+func checkPorts(list []listen.Door) error {
+	if !onBox() {
+		return nil
+	}
+	for _, d := range list {
+		_, port, err := net.SplitHostPort(d.Addr)
+		if err != nil {
+			continue // Bind says what is wrong
+		}
+		if n, err := strconv.Atoi(port); err == nil && n > 0 && n < firstFree && !slices.Contains(appliance.Ports(), n) {
+			return fmt.Errorf("listen.%s: on this box port %d cannot be used; of those below %d it has %s; set another of these, or one from %d up",
+				d.Name, n, firstFree, strings.Trim(fmt.Sprint(appliance.Ports()), "[]"), firstFree)
+		}
+	}
+	return nil
 }
 
 // slotSocket is where homemail asks for updates.

@@ -64,7 +64,7 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	sealed := sha256.Sum256(append([]byte("pages "), key...))
 	p.set, err = page.New(page.Options{
 		Sources: []fs.FS{dash.Source(), enter.Source(), me.Source(), firstboot.UI(), wizard.Source()}, Hosts: p.hosts, Key: sealed[:],
-		Lang: enter.LangOf, Session: browser, Allowed: p.admits, Log: h.log,
+		Lang: enter.LangOf, Session: browser, Allowed: p.admits, Body: dash.Body, Log: h.log,
 	})
 	if err != nil {
 		return err
@@ -75,7 +75,8 @@ func (h *house) buildPeople(w world, key []byte) (err error) {
 	})
 	p.dash = dash.New(dash.Options{
 		House: p.house, Set: p.set, Require: p.sessions.Require(session.Owner, 0), Fresh: p.sessions.Require(session.Owner, session.Sudo),
-		Who: who, SignOut: enter.LeavePath, Mine: me.Path, Server: h.autoconfig, Sign: p.sign, Router: p.router, Lines: w.lines, Log: h.log,
+		Who: who, SignOut: enter.LeavePath, Mine: me.Path, Server: h.autoconfig, Sign: p.sign, Router: p.router, Lines: w.lines,
+		Upload: p.house.InstallUpdate, Log: h.log,
 	})
 	p.me = me.New(me.Options{
 		House: p.house.House, Sessions: p.sessions, Set: p.set, SignOut: enter.LeavePath, Owners: "/", Passkey: enter.NewPasskeyPath,
@@ -120,7 +121,7 @@ func (p *people) kit(_ context.Context, _ mail.Path, id mail.AccountID) ([]strin
 // routes are the pages by their paths.
 func (p *people) routes() http.Handler {
 	m := http.NewServeMux()
-	in := enter.New(enter.Options{Manager: p.sessions, Set: p.set, Home: home, Log: p.h.log})
+	in := enter.New(enter.Options{Manager: p.sessions, Set: p.set, Home: home, ResetFile: resetFile(), Log: p.h.log})
 	m.Handle(enter.Path, in)
 	m.Handle(enter.Path+"/", in)
 	m.Handle(enter.LeavePath, in)
