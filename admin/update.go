@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"homemail/check"
 	"homemail/store"
@@ -74,7 +75,7 @@ func updateWords(s agent.Status) words.Text {
 	case s.Code != "":
 		why = words.Say("update.refused."+s.Code, "said", s.Detail).Text()
 	case s.State == agent.Back:
-		why = words.Say("update.back."+string(s.Last.Reason), "said", s.Last.Detail).Text()
+		why = WentBack(*s.Last)
 	}
 	return words.Text{
 		EN: words.Say("update.state."+string(s.State), "version", s.Version, "newer", newer, "why", why.EN).In("en"),
@@ -117,6 +118,22 @@ func (h *House) setUpdates(ctx context.Context, q SetUpdates) (Updates, error) {
 		return Updates{}, toldUpdate(err)
 	}
 	return h.updateStatus(ctx, Empty{})
+}
+
+// InstallUpdate installs an update that comes as the bytes of a file. When it
+// returns nil the box is about to restart.
+func (h *House) InstallUpdate(ctx context.Context, file io.Reader) error {
+	err := agent.ErrNoBox
+	if h.Updates != nil {
+		err = h.Updates.Upload(ctx, file)
+	}
+	h.audit(ctx, "update.upload", nil, err)
+	return toldUpdate(err)
+}
+
+// WentBack says why a box went back from an update.
+func WentBack(p agent.Past) words.Text {
+	return words.Say("update.back."+string(p.Reason), "said", p.Detail).Text()
 }
 
 // updateLight is the light "up to date". Its codes are the states of

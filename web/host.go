@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -147,10 +148,12 @@ func toHTTPS(w http.ResponseWriter, r *http.Request, at site) {
 // limited holds every request to our methods and limits, and every answer to
 // our headers. Strict-Transport-Security is left out on purpose: when there is
 // no certificate that browsers trust, it would keep the owner out, too.
-func limited(next http.Handler) http.Handler {
-	next = http.MaxBytesHandler(next, maxBody)
+func limited(body func(*http.Request) int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
+		h, most := w.Header(), int64(maxBody)
+		if body != nil {
+			most = cmp.Or(body(r), most)
+		}
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
@@ -161,10 +164,10 @@ func limited(next http.Handler) http.Handler {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
 			h.Set("Allow", "GET, HEAD, POST")
 			refuse(w, http.StatusMethodNotAllowed)
-		case r.ContentLength > maxBody:
+		case r.ContentLength > most:
 			refuse(w, http.StatusRequestEntityTooLarge)
 		default:
-			next.ServeHTTP(w, r)
+			http.MaxBytesHandler(next, most).ServeHTTP(w, r)
 		}
 	})
 }

@@ -273,9 +273,15 @@ func TestLimits(t *testing.T) {
 
 // A handler can read no more than it may, also of what has no length.
 func TestBodyLimit(t *testing.T) {
+	more := func(*http.Request) int64 { return maxBody + 10 }
+	limited(more, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if b, err := io.ReadAll(r.Body); err == nil || len(b) != maxBody+10 {
+			t.Errorf("%d octets of a file were read, %v", len(b), err)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", maxBody+11)))))
 	for size, fits := range map[int]bool{maxBody: true, maxBody + 1: false} {
 		r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", size))))
-		limited(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		limited(nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if b, err := io.ReadAll(r.Body); (err == nil) != fits || len(b) > maxBody {
 				t.Errorf("of %d octets %d were read, %v", size, len(b), err)
 			}

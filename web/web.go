@@ -49,6 +49,10 @@ type Options struct {
 	People http.Handler
 	For    func(*http.Request) bool
 
+	// Body is what a request over HTTPS may carry, 0 for the usual; nil for that
+	// of all. Whoever lets one carry more has to know who asks before it is read.
+	Body func(*http.Request) int64
+
 	TLS *tls.Config  // for ServeTLS; its certificate signs Apple profiles, too
 	Log *slog.Logger // nil for the default one
 }
@@ -88,8 +92,8 @@ func New(o Options) (*Server, error) {
 	if first == nil {
 		first = func(next http.Handler) http.Handler { return next }
 	}
-	s.open = limited(first(s.onOpen()))
-	s.secure = limited(first(s.people(s.inside(s.localName, s.known(s.routes())))))
+	s.open = limited(nil, first(s.onOpen()))
+	s.secure = limited(o.Body, first(s.people(s.inside(s.localName, s.known(s.routes())))))
 	return s, nil
 }
 

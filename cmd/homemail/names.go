@@ -21,6 +21,7 @@ import (
 	"homemail/mdns"
 	"homemail/router"
 	"homemail/web"
+	"homemail/web/dash"
 	"homemail/words"
 	"homemail/zones"
 )
@@ -212,7 +213,7 @@ var (
 func (h *house) buildWeb() (err error) {
 	h.web, err = web.New(web.Options{
 		Host: h.config.Host, Domains: h.domains, MTASTS: h.stsPolicy, Server: h.autoconfig, LocalName: h.localName,
-		ACME: h.certs.ACMEHandler(nil), First: h.line.first, People: h.people.handler, For: h.people.may, TLS: h.certs.WebTLSConfig(), Log: h.log,
+		ACME: h.certs.ACMEHandler(nil), First: h.line.first, People: h.people.handler, For: h.people.may, Body: dash.Body, TLS: h.certs.WebTLSConfig(), Log: h.log,
 	})
 	return err
 }

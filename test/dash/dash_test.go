@@ -38,7 +38,7 @@ func TestLook(t *testing.T) {
 		"domains": "/dns", "domain": "/dns/domain?domain=example.jp", "plan": "/dns/plan?domain=example.jp&kind=records",
 		"provider": "/dns/provider?domain=example.jp&provider=cloudflare", "certificates": "/dns/certificates", "reports": "/dns/reports",
 		"security": "/security", "audit": "/security/audit", "owner": "/security/owner", "tokens": "/security/tokens", "machine": "/network/machine", "name": "/dns/name",
-		"device": "/people/device?address=taro@example.jp", "bridge-password": "/sending/bridge/password?id=b1&address=taro@isp.example", "logs": "/logs", "settings": "/settings", "setting": "/settings/change?name=separator",
+		"device": "/people/device?address=taro@example.jp", "bridge-password": "/sending/bridge/password?id=b1&address=taro@isp.example", "logs": "/logs", "updates": "/updates", "update-settings": "/updates/settings", "update-file": "/updates/file", "settings": "/settings", "setting": "/settings/change?name=separator",
 	} {
 		for i, as := range readers() {
 			if testing.Short() && i > 1 {

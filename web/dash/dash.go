@@ -8,6 +8,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -53,6 +54,10 @@ type Options struct {
 
 	Router func() (Router, bool) // that the house is behind; nil for none known
 	Lines  *logring.Ring         // of the log; nil for none
+
+	// Upload installs the file of an update; nil takes none.
+	Upload func(ctx context.Context, file io.Reader) error
+
 	Notice func(*http.Request) *page.Notice
 	Log    *slog.Logger
 }
@@ -174,6 +179,10 @@ func (d *Dash) routes() map[string]http.HandlerFunc {
 		"POST /security/pause":       d.pauseSending,
 		"POST /security/resume":      d.resumeSending,
 
+		"GET /updates":        d.updates,
+		"GET /updates/live":   d.updatesLive,
+		"POST /updates/check": d.lookForUpdates,
+
 		"GET /logs":     d.logs,
 		"GET /settings": d.settings,
 	}
@@ -190,6 +199,13 @@ func (d *Dash) guarded() map[string]http.HandlerFunc {
 		"POST /queue/remove":   d.removeQueued,
 		"GET /settings/change": d.setting,
 		"POST /settings":       d.setSetting,
+
+		"GET /updates/install":   d.askInstall,
+		"POST /updates/install":  d.install,
+		"GET /updates/settings":  d.updateSettings,
+		"POST /updates/settings": d.setUpdateSettings,
+		"GET " + uploadPath:      d.updateFile,
+		"POST " + uploadPath:     d.sendUpdateFile,
 
 		"GET /addresses/add":      d.newAlias,
 		"POST /addresses/add":     d.addAlias,

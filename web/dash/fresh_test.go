@@ -41,6 +41,7 @@ var old = map[string]string{
 	"POST /network/machine/remove":   "it takes access away",
 	"POST /network/check":            "it looks",
 	"POST /network/mute":             "it is shown all the same",
+	"POST /updates/check":            "it looks",
 	"POST /network/heard":            "it is told again",
 	"POST /sending/smarthost/test":   "it signs in where it does each day",
 	"POST /sending/coach":            "it reads what it is given",

@@ -37,7 +37,7 @@ func everyPage() []string {
 		"/dns/plan?domain=example.jp&kind=records", "/dns/plan?domain=example.jp&kind=mx", "/dns/plan?domain=example.jp&kind=undo",
 		"/dns/provider?domain=example.jp", "/dns/provider?domain=example.jp&provider=cloudflare", "/dns/provider/remove?zone=example.jp",
 		"/dns/certificates", "/dns/reports", "/security", "/security/audit", "/security/owner/remove?address=taro@example.jp",
-		"/logs", "/logs?level=warn&text=slow", "/settings", "/settings/change?name=separator", "/settings/change?name=host_name", "/settings/change?name=limits.message_size",
+		"/logs", "/logs?level=warn&text=slow", "/updates", "/updates/install", "/updates/settings", "/updates/file", "/settings", "/settings/change?name=separator", "/settings/change?name=host_name", "/settings/change?name=limits.message_size",
 	}
 }
 

@@ -89,6 +89,7 @@ func Family(own string) *House {
 	h.mailOut(own, now)
 	h.line(own, now)
 	h.names(own, now)
+	h.updates(own)
 	return h
 }
 
@@ -117,7 +118,7 @@ func (h *House) mailOut(own string, now time.Time) {
 		"smarthost.list":    []outbound.Smarthost{{Name: "ocn" + own, Host: "smtp.isp.example" + own, Port: 465, TLS: relay.TLSImplicit, User: "taro@isp.example" + own}},
 		"smarthost.save":    relay.Report{OK: true}, "smarthost.test": relay.Report{OK: true}, "smarthost.remove": admin.Empty{},
 		"bridge.list": []admin.Bridge{{Account: bridge.Account{ID: "b1" + own, Address: mail.Path("taro@isp.example" + own), Host: "imap.isp.example" + own, Kind: bridge.IMAP}, For: "taro@example.jp",
-			Status: bridge.Status{State: bridge.Failing, Problem: "imap.isp.example did not take the password." + own, Fetched: 214, LastVisit: now.Add(-time.Hour)}}},
+			Status: bridge.Status{State: bridge.Failing, Problem: "imap.isp.example did not take the password." + own, Told: dnsplan.Text{EN: "imap.isp.example did not take the password." + own, JA: "imap.isp.example がパスワードを受け付けませんでした。" + own}, Fetched: 214, LastVisit: now.Add(-time.Hour)}}},
 		"bridge.add": admin.NewBridge{ID: "b2"}, "bridge.fetch": admin.Empty{}, "bridge.pause": admin.Empty{}, "bridge.resume": admin.Empty{}, "bridge.remove": admin.Empty{},
 	}
 	for name, answer := range add {
@@ -181,10 +182,10 @@ func (h *House) names(own string, now time.Time) {
 		{Change: dnsplan.Change{Action: dnsplan.Add, Name: "h1._domainkey.example.jp", Type: "TXT", Add: []string{dkim}}},
 		{Change: dnsplan.Change{Action: dnsplan.Replace, Name: "example.jp", Type: "TXT", Del: []string{"v=spf1 -all" + own}, Add: []string{"v=spf1 a:mail.example.jp -all"}, Keep: []string{"site-verification=x" + own}}},
 	}
-	push := admin.Push{Domain: "example.jp", Changes: []publish.Changes{{Zone: "example.jp", Steps: steps, ByHand: results[2:3]}}, Elsewhere: records[4:5], Notes: []string{"a note" + own}}
+	push := admin.Push{Domain: "example.jp", Changes: []publish.Changes{{Zone: "example.jp", Steps: steps, ByHand: results[2:3]}}, Elsewhere: records[4:5], Notes: []string{"a note" + own}, Told: []dnsplan.Text{{EN: "a note" + own, JA: "メモ" + own}}}
 	done := []admin.Pushed{{Zone: "example.jp", Report: publish.Report{Done: steps[:1], NotDone: steps[1:]}, Error: "the provider answers 503" + own}}
 	add := map[string]any{
-		"dns.plan":  admin.DNSPlan{Domain: "example.jp", Mode: dnsplan.Smarthost, Host: host, Records: records, Results: results, Zone: "; records\n", Notes: []string{"a note about the zone" + own}},
+		"dns.plan":  admin.DNSPlan{Domain: "example.jp", Mode: dnsplan.Smarthost, Host: host, Records: records, Results: results, Zone: "; records\n", Notes: []string{"a note about the zone" + own}, Told: []dnsplan.Text{{EN: "a note about the zone" + own, JA: "ゾーンについてのメモ" + own}}},
 		"mx.show":   admin.MX{Domain: "example.jp", Now: []string{"10 mx.old.example" + own}, Former: &publish.FormerMX{Values: []string{"10 mx.older.example" + own}, At: now}},
 		"zone.list": []admin.ZoneState{{Zone: zones.Zone{Name: "example.jp", Provider: "cloudflare", Follow: true, Trouble: own}, Updater: &admin.Updater{Error: "the token was refused" + own}}},
 		"zone.set":  admin.Notes{}, "zone.remove": admin.Empty{},

@@ -30,6 +30,7 @@ type House struct {
 
 	mu    sync.Mutex
 	asked []Asked
+	sent  []byte
 }
 
 // Asked is an operation that was asked for.
@@ -100,6 +101,7 @@ func Set(h dash.House, own string) (*page.Set, *dash.Dash, error) {
 		Hosts:   func() []string { return []string{"mail.example.jp", "127.0.0.1"} },
 		Key:     []byte("the key of a test, which is not secret"),
 		Session: func(*http.Request) string { return "taro" },
+		Body:    dash.Body,
 		Zone:    func() *time.Location { return time.FixedZone("JST", 9*60*60) },
 	})
 	if err != nil {
@@ -108,7 +110,7 @@ func Set(h dash.House, own string) (*page.Set, *dash.Dash, error) {
 	ring := logring.New()
 	lines(ring, own)
 	d := dash.New(dash.Options{
-		House: h, Set: set, SignOut: "/out", Mine: "/me", Lines: ring,
+		House: h, Upload: upload(h), Set: set, SignOut: "/out", Mine: "/me", Lines: ring,
 		Who:    func(*http.Request) string { return "taro@example.jp" },
 		Server: server,
 		Router: func() (dash.Router, bool) {
