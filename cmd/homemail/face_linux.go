@@ -51,6 +51,8 @@ type face struct {
 	menu   tty.Menu
 	notice string // of what was done, until the next key
 	ready  bool
+	owned  bool   // the house is somebody's
+	chosen choice // of a language, at the keyboard
 	shown  string // what is on the screens now
 	status string // what is in the status letter now
 	result string // of a set-up by file or a new password, until the next start
@@ -67,7 +69,8 @@ type terminal struct {
 
 // newFace takes what PID 1 has opened: "serial=3", "screen=4", "picture=5".
 func newFace(mode, trouble, detail string, given []string) *face {
-	c := &face{mode: mode, trouble: trouble, detail: detail, box: client.Client{Socket: client.Socket}, out: os.Stdout, keys: make(chan rune, 64), results: make(chan string, 1)}
+	c := &face{mode: mode, trouble: trouble, detail: detail, box: client.Client{Socket: client.Socket}, out: os.Stdout, keys: make(chan rune, 64), results: make(chan string, 1), chosen: readChoice(boxChoice)}
+	c.view.Lang = c.chosen.lang
 	c.menu.Fits = func(address, router string) bool {
 		_, err := network.Fixed(address, router, nil)
 		return err == nil
@@ -172,10 +175,14 @@ func (c *face) look(ctx context.Context) {
 	if a, err := admin.Dial(boxData); err == nil {
 		var o admin.Overview
 		if v.Code == "" && a.Do(ctx, "overview", admin.Empty{}, &o) == nil && o.Accounts > 0 {
+			c.owned = true
 			for _, l := range o.Lights {
 				v.Lights = append(v.Lights, tty.Light{Name: l.Name, State: lightState(l.State)})
 			}
 		}
+	}
+	if c.owned && v.Trouble == "" {
+		v.Lang = c.chosen.of(func() string { return ownersLang(ctx, v.Lang) })
 	}
 	if p, err := c.box.Progress(ctx); err == nil && p.Total > 0 && p.Stage != move.Done && p.Stage != move.Failed {
 		v.Notice = tty.Load(v.Lang).Say("console.moving", "done", strconv.FormatInt(p.Done*100/p.Total, 10))
@@ -321,6 +328,10 @@ func (c *face) press(ctx context.Context, k rune) {
 	switch o.Task {
 	case tty.Language:
 		c.view.Lang = o.Arg
+		c.chosen = choice{lang: o.Arg, owned: c.owned}
+		if err := c.chosen.keep(boxChoice); err != nil { // a disk that takes no writes
+			fmt.Fprintln(os.Stderr, "the language was not kept:", err)
+		}
 	case tty.Automatic:
 		c.notice = w.Say("console.network.restart")
 		fmt.Fprintln(c.out, "network auto")

@@ -5,6 +5,8 @@ package main
 import (
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +81,36 @@ func TestAsInit(t *testing.T) {
 	} {
 		if got, ok := asInit(tt.args); ok != tt.ok || ok && !slices.Equal(got, tt.want) {
 			t.Error(tt.args, got, ok)
+		}
+	}
+}
+
+// TestChoice: a language from the keyboard outlives a restart, and gives way to the
+// owner's if it was chosen before there was one.
+func TestChoice(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "language")
+	if got := readChoice(name); got != (choice{}) {
+		t.Error("chosen by nobody:", got)
+	}
+	house := func() string { return "en" }
+	for _, tt := range []struct {
+		made choice
+		want string
+	}{{choice{"ja", false}, "en"}, {choice{"ja", true}, "ja"}, {choice{"en", true}, "en"}} {
+		if err := tt.made.keep(name); err != nil {
+			t.Fatal(err)
+		}
+		got := readChoice(name)
+		if got != tt.made || got.of(house) != tt.want {
+			t.Errorf("%+v: %+v %s", tt.made, got, got.of(house))
+		}
+	}
+	for _, bad := range []string{"", "fr", "ja\nen", " set-up"} {
+		if err := os.WriteFile(name, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := readChoice(name); got != (choice{}) {
+			t.Errorf("%q is %+v", bad, got)
 		}
 	}
 }
