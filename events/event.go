@@ -124,6 +124,9 @@ const (
 	WrongPassword Reason = "wrong-password"
 	ShutOut       Reason = "shut-out" // too many have failed from there
 	NotDone       Reason = "not-done" // what an owner wanted did not work
+
+	Ready    Reason = "ready" // an update waits for the owner
+	WentBack Reason = "back"  // an update did not work
 )
 
 // Direction returns which way the message of an event goes, "" if it is about

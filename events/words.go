@@ -69,15 +69,19 @@ func (e *Event) Words(language string) Words {
 		if e.Reason == NotDone {
 			what = "what.not-done"
 		}
-	case Checked:
+	case Checked, Updated:
+		switch e.Reason {
+		case Ready:
+			what = "what.update-ready"
+		case WentBack:
+			what = "what.update-back"
+		}
 		detail = e.Detail
 		if words.For(language) == words.Japanese && e.Details != "" {
 			detail = e.Details
 		}
 	case Held:
 		detail = words.Recall("queue.hold.", e.Detail).In(language)
-	case Updated:
-		detail = e.Detail
 	}
 	say := e.sayer(language)
 	return Words{What: say(what), Why: cmp.Or(say(why), detail), Todo: say(why + ".todo")}

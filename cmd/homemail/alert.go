@@ -89,7 +89,11 @@ func join(list []turn, next turn) []turn {
 }
 
 func (a *alerts) tell(ctx context.Context, list []turn) {
-	words := func(lang string) (subject, body string) { return alertWords(list, lang) }
+	a.mail(ctx, func(lang string) (subject, body string) { return alertWords(list, lang) })
+}
+
+// mail sends the owners a mail, each in their language.
+func (a *alerts) mail(ctx context.Context, words func(lang string) (subject, body string)) {
 	ids, err := session.NewOwners(a.h.store).List()
 	if err == nil && len(ids) == 0 {
 		if id, ok := a.h.postmaster(); ok {
@@ -105,7 +109,7 @@ func (a *alerts) tell(ctx context.Context, list []turn) {
 		err = a.tellOutside(ctx, ids[0], words)
 	}
 	if err != nil && a.h.store.Broken() == nil {
-		a.h.log.Error("the owner was not told of a change", "checks", len(list), "err", err)
+		a.h.log.Error("the owner was not told of a change", "err", err)
 	}
 }
 

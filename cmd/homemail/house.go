@@ -239,7 +239,7 @@ func (h *house) parts() []func(context.Context) error {
 	list := []func(context.Context) error{
 		h.rebuild, h.broken, h.store.Run, h.events.Run, h.signIn.Run, h.relay.Run, h.queue.Run, h.bridge.Run, h.caps.Run, h.search.Run,
 		h.releaseResumed, h.saveClock, h.completeKeys, h.certs.Run, h.line.Run, h.newReader(h.reports).Run,
-		h.people.run, h.vacation.Run, h.alerts.run, h.vouch, h.update.Run,
+		h.people.run, h.vacation.Run, h.alerts.run, h.vouch, h.update.Run, newUpdateNews(h).run,
 		func(ctx context.Context) error { return h.admin().Serve(ctx, h.socket) },
 	}
 	if h.address != nil {

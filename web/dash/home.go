@@ -129,6 +129,13 @@ func stateOf(e *events.Event) page.State {
 		return page.Off
 	case events.Deferred, events.Held, events.Submitted, events.Forwarded, events.Stopped:
 		return page.Waiting
+	case events.Updated:
+		switch e.Reason {
+		case events.Ready:
+			return page.Waiting
+		case events.WentBack:
+			return page.Bad
+		}
 	case events.Changed:
 		if e.Reason == events.NotDone {
 			return page.Off
