@@ -354,6 +354,7 @@ func (a *Agent) Apply() error {
 	}
 	select {
 	case a.wake <- struct{}{}:
+		a.busy, a.sent = true, 0 // from now on, so that who looks sees that it has begun
 	default: // it was told already
 	}
 	return nil
@@ -464,6 +465,7 @@ func (a *Agent) now(ctx context.Context) {
 	defer a.job.Unlock()
 	a.mu.Lock()
 	s := a.offer
+	a.busy = s != nil // a look may have found it gone
 	a.mu.Unlock()
 	if s != nil {
 		a.quietly(a.install(ctx, s))
