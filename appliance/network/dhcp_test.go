@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,12 +72,12 @@ func (c *cable) SetWriteDeadline(time.Time) error { return nil }
 // A server gives one address for an hour, while it is there.
 type server struct {
 	names []string
-	mute  bool
+	mute  atomic.Bool
 	more  dhcpv4.Modifier
 }
 
 func (s *server) answer(q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
-	if s.mute {
+	if s.mute.Load() {
 		return nil
 	}
 	s.names = append(s.names, q.MessageType().String()+" "+q.HostName())
@@ -141,9 +142,9 @@ func TestRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		got := ask(t, s, time.Minute, func() {
-			s.mute = true
+			s.mute.Store(true)
 			time.Sleep(2 * time.Hour)
-			s.mute = false
+			s.mute.Store(false)
 			time.Sleep(3 * time.Minute)
 		})
 		if want := "0s " + wantLease + "1h0m0s gone\n2h"; !strings.HasPrefix(got, want) || strings.Count(got, wantLease) != 2 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,9 +39,10 @@ func TestMajority(t *testing.T) {
 // TestAsk: a line an hour while the servers answer, and patience while they do not.
 func TestAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		up, asked := false, 0
+		var up atomic.Bool // queries run side by side
+		var asked atomic.Int32
 		query := func(string) (time.Duration, error) {
-			if asked++; up {
+			if asked.Add(1); up.Load() {
 				return time.Second, nil
 			}
 			return 0, errors.New("no network")
@@ -50,10 +52,10 @@ func TestAsk(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- Ask(ctx, func() []string { return []string{"a", "b"} }, query, &out) }()
 		time.Sleep(time.Hour)
-		if asked < 20 || asked > 60 || out.Len() > 0 {
-			t.Errorf("asked %d times: %s", asked, out.String())
+		if n := asked.Load(); n < 20 || n > 60 || out.Len() > 0 {
+			t.Errorf("asked %d times: %s", n, out.String())
 		}
-		up = true
+		up.Store(true)
 		time.Sleep(65 * time.Minute)
 		stop()
 		if err := <-done; err != nil || out.String() != "time 1000000000 2\ntime 1000000000 2\n" {
