@@ -21,13 +21,18 @@ type plugged struct {
 	stops []func()
 }
 
-// memory is a State of rows alone.
-type memory struct{ rows map[string][]byte }
+// memory is a State of rows alone. Like the store it may be asked by several at once.
+type memory struct {
+	mu   sync.Mutex
+	rows map[string][]byte
+}
 
 func (m *memory) SealSecret(_ string, secret []byte) ([]byte, error) { return secret, nil }
 func (m *memory) OpenSecret(_ string, sealed []byte) ([]byte, error) { return sealed, nil }
 
 func (m *memory) State(path string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if b, ok := m.rows[path]; ok {
 		return b, nil
 	}
@@ -35,18 +40,20 @@ func (m *memory) State(path string) ([]byte, error) {
 }
 
 func (m *memory) PutState(path string, v []byte) error {
-	if delete(m.rows, path); v != nil {
-		m.rows[path] = v
-	}
-	return nil
+	return m.UpdateState(path, func([]byte) ([]byte, error) { return v, nil })
 }
 
 func (m *memory) UpdateState(path string, fn func([]byte) ([]byte, error)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	v, err := fn(m.rows[path])
 	if err != nil {
 		return err
 	}
-	return m.PutState(path, v)
+	if delete(m.rows, path); v != nil {
+		m.rows[path] = v
+	}
+	return nil
 }
 
 // boot starts the kernel.
