@@ -110,6 +110,13 @@ func (d *Disk) Flush() error {
 	return nil
 }
 
+// Pending is how many sectors are in the cache now.
+func (d *Disk) Pending() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.cache)
+}
+
 // Cut ends the disk's life: of the sectors in the cache each survives with the
 // chance that keep says, as the seed decides. Later writes fail; reads still
 // give what they would have, for those that are about to notice.

@@ -30,9 +30,11 @@ func build(t *testing.T, target, out string, more ...string) {
 	t.Logf("%s after %.0f s:\n%s", filepath.Base(out), time.Since(began).Seconds(), said)
 }
 
-// TestPC builds the image for PCs twice, which has to give the same.
+// TestPC builds the image for PCs twice, which has to give the same, and lives
+// with it: see house.
 func TestPC(t *testing.T) {
-	need.Tools(t, "sgdisk", "fsck.vfat", "mcopy", "xz")
+	need.Root(t) // for the disk that forgets
+	need.Tools(t, "qemu-system-x86_64", "sgdisk", "fsck.vfat", "mcopy", "e2fsck", "xz")
 	dir := t.TempDir()
 	image := filepath.Join(dir, "homemail.img")
 	build(t, "amd64", image)
@@ -45,6 +47,15 @@ func TestPC(t *testing.T) {
 		t.Error(said)
 	}
 	checkBoot(t, image, pcFiles)
+	house := &house{disk: newDisk(t, image)}
+	t.Run("UEFI", house.first)
+	if t.Failed() {
+		return
+	}
+	t.Run("power cuts", house.cuts)
+	t.Run("BIOS", func(t *testing.T) { house.comesBack(t, bios) })
+	t.Run("Secure Boot", func(t *testing.T) { house.comesBack(t, secure) })
+	house.inspect(t)
 }
 
 // sameAsPacked unpacks an image and holds it against another one.
