@@ -17,7 +17,7 @@ def ask(verb, request=None, token=at["token"]):
             return w.status, json.load(w)
     except urllib.error.HTTPError as e:
         answer = json.load(e)
-        assert set(answer) == {"error", "code"}, answer
+        assert {"error", "code"} <= set(answer) <= {"error", "code", "reason"}, answer
         return e.code, answer
 
 
