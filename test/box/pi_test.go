@@ -31,7 +31,7 @@ var models = []struct {
 }
 
 // TestPi builds the image for Raspberry Pis, looks for all that the models need
-// before our program runs, and starts it on the one that can be emulated.
+// before our program runs.
 func TestPi(t *testing.T) {
 	need.Tools(t, "fsck.vfat", "mcopy", "unsquashfs", "xz")
 	dir := t.TempDir()
