@@ -294,7 +294,7 @@ func TestHouse(t *testing.T) {
 	if got := h.wrong(); len(got) > 0 {
 		t.Errorf("not right in the end: %q", got)
 	}
-	if out := h.cli("", "dns", "mx", "show", "example.org"); !strings.Contains(out, "now:    10 mail.example.org\n") || !strings.Contains(out, "before: 1 mx.mailhost.example, 5 mx2.mailhost.example (until ") {
+	if out := h.cli("", "dns", "mx", "show", "example.org"); !strings.Contains(out, "now: 10 mail.example.org\n") || !strings.Contains(out, "before: 1 mx.mailhost.example, 5 mx2.mailhost.example (until ") {
 		t.Errorf("shown:\n%s", out)
 	}
 	h.cli("y\n", "dns", "mx", "restore", "example.org")
