@@ -17,6 +17,7 @@ import (
 type space struct {
 	dir     string
 	reserve int64
+	journal int64 // what it holds at most, unless it is held up
 
 	mu      sync.Mutex
 	free    int64
@@ -34,7 +35,7 @@ const (
 
 // newSpace finds out how much to keep free: the larger of 512 MiB and 5 % of
 // the disk, unless reserve says otherwise.
-func newSpace(dir string, reserve int64) (*space, error) {
+func newSpace(dir string, reserve, journal int64) (*space, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return nil, fmt.Errorf("statfs %s: %w", dir, err)
@@ -42,7 +43,7 @@ func newSpace(dir string, reserve int64) (*space, error) {
 	if reserve == 0 {
 		reserve = max(reserveMin, int64(fs.Blocks)*int64(fs.Bsize)/20)
 	}
-	return &space{dir: dir, reserve: reserve}, nil
+	return &space{dir: dir, reserve: reserve, journal: journal}, nil
 }
 
 // lookNow asks the file system again.
@@ -108,7 +109,8 @@ func (s *space) allow(n need) error {
 // the database needs space. It is deleted when that is so now, and made anew
 // when there is plenty.
 func (s *space) ballast() error {
-	size := s.reserve / 4
+	// The journal may be half as long again while somebody reads.
+	size := max(s.reserve/4, replayNeeds(s.journal*3/2))
 	free := s.look()
 	if free < size {
 		s.dropBallast()
@@ -135,6 +137,9 @@ func (s *space) ballast() error {
 // dropBallast gives its space back, if it is there.
 func (s *space) dropBallast() { os.Remove(filepath.Join(s.dir, ballastName)) }
 
+// replayNeeds is the space that bringing in a journal takes.
+func replayNeeds(journal int64) int64 { return journal*3/2 + replaySpare }
+
 // forReplay returns ErrDiskFull if bringing in the journal would fill the disk.
 // It writes the bodies once and the rows twice.
 func (s *space) forReplay(dir string) error {
@@ -145,7 +150,7 @@ func (s *space) forReplay(dir string) error {
 			journal += info.Size()
 		}
 	}
-	need := journal*3/2 + replaySpare
+	need := replayNeeds(journal)
 	if free := s.lookNow(); free < need {
 		return fmt.Errorf("%w: opening the store needs %d MB free and there are %d; remove something else from this disk",
 			ErrDiskFull, need>>20, free>>20)

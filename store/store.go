@@ -120,7 +120,7 @@ func Open(dir string, o Options) (*Store, error) {
 
 func (s *Store) open() error {
 	var err error
-	if s.space, err = newSpace(s.dir, s.options.Reserve); err != nil {
+	if s.space, err = newSpace(s.dir, s.options.Reserve, s.options.JournalMax); err != nil {
 		return err
 	}
 	s.options.sizeJournal(s.space.reserve)
