@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"homemail/imapd/wire"
 	"homemail/store"
 )
 
@@ -166,7 +167,7 @@ func balanced(s string) bool {
 			}
 		case '\n':
 			line := s[:i+1]
-			if n, _, ok := literalAt([]byte(line)); ok {
+			if n, _, ok := wire.LiteralAt([]byte(line)); ok {
 				i += int(n)
 			}
 		}

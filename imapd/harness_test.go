@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"homemail/imapd/wire"
 	"homemail/internal/storetest"
 	"homemail/mail"
 	"homemail/signin"
@@ -205,7 +206,7 @@ func (c *client) read() (string, error) {
 		if err != nil {
 			return all.String(), err
 		}
-		n, _, ok := literalAt([]byte(s))
+		n, _, ok := wire.LiteralAt([]byte(s))
 		if !ok {
 			return strings.TrimSuffix(all.String(), "\r\n"), nil
 		}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"homemail/imapd/wire"
 )
 
 const (
@@ -75,7 +77,7 @@ func (s *Server) starttls(c net.Conn) error {
 // plainCommand splits a command line. A literal, or a tag that is none, is not ok.
 func plainCommand(line string) (tag, name string, ok bool) {
 	line = strings.TrimRight(line, "\r\n")
-	if _, _, lit := literalAt([]byte(line)); lit && strings.HasSuffix(line, "+}") {
+	if _, _, lit := wire.LiteralAt([]byte(line)); lit && strings.HasSuffix(line, "+}") {
 		return "", "", false // its bytes would be read as commands
 	}
 	f := strings.Fields(line)

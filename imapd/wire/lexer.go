@@ -225,7 +225,7 @@ func (l *Lexer) Skip() error {
 		if l.fatal != nil {
 			return l.fatal
 		}
-		if n, plus, ok := literalAt(line); ok && plus {
+		if n, plus, ok := LiteralAt(line); ok && plus {
 			l.owed = n
 			continue
 		}

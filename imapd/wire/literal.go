@@ -175,8 +175,9 @@ func (l *Lexer) name(s string) string {
 	return name
 }
 
-// literalAt reads the {n} or {n+} at the end of a line.
-func literalAt(line []byte) (size int64, plus, ok bool) {
+// LiteralAt reads the {n} or {n+} at the end of a line (RFC 9051, section 4.3), with
+// what is tolerated behind it: a space, and LF without CR.
+func LiteralAt(line []byte) (size int64, plus, ok bool) {
 	line = bytes.TrimRight(line, "\r\n")
 	line = bytes.TrimSuffix(line, []byte(" "))
 	line, ok = bytes.CutSuffix(line, []byte("}"))

@@ -1,4 +1,4 @@
-package imapd
+package wire
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ func TestLiteralAt(t *testing.T) {
 		"5}\r\n": "0 false false", "{5} x\r\n": "0 false false", "{5+}+\r\n": "0 false false", "\r\n": "0 false false", "": "0 false false",
 		"{99999999999999999999+}\r\n": "9223372036854775807 true true", "~{3+}\r\n": "3 true true", "{5-}\r\n": "0 false false",
 	} {
-		n, plus, ok := literalAt([]byte(line))
+		n, plus, ok := LiteralAt([]byte(line))
 		if got := fmt.Sprint(n, plus, ok); got != want {
 			t.Errorf("%q: %s, want %s", line, got, want)
 		}
